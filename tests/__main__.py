@@ -1,0 +1,61 @@
+"""Run the tests on each database that answers: `python -m tests [arguments for pytest]`.
+
+A database that does not answer is left out, with its reason; with REQUIRE_SERVICES=1 that is a failure.
+With DATABASE set, the tests run on that one alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+from tests import services
+
+DATABASES = ("sqlite", "postgres", "mariadb")
+CLOSING_LINE = re.compile(r"=*\s*((?:\d+ \w+|no tests ran)\b.* in \d[^=]*?)\s*=*")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def main(arguments: list[str]) -> int:
+    chosen = os.environ.get("DATABASE")
+    results: dict[str, str] = {}
+    failed = False
+    for database in [chosen] if chosen else DATABASES:
+        if reason := services.why_missing(database):
+            results[database] = f"left out: {reason}"
+            failed |= services.required()
+        else:
+            print(f"\n---- {database}", flush=True)
+            code, results[database] = run(database, arguments)
+            failed |= code != 0
+
+    print("\n---- summary")
+    for database, result in results.items():
+        print(f"{database:>9}  {result}")
+    return int(failed)
+
+
+def run(database: str, arguments: list[str]) -> tuple[int, str]:
+    """Run pytest on `database`, show what it prints; return its exit code and its closing line."""
+    command = [sys.executable, "-m", "pytest", *arguments]
+    if sys.stdout.isatty():
+        command.append("--color=yes")  # it writes to a pipe, so it cannot see the terminal
+    closing = "pytest ended without its closing line"
+    with subprocess.Popen(
+        command,
+        env=os.environ | {"DATABASE": database},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if match := CLOSING_LINE.fullmatch(COLOURS.sub("", line).strip()):
+                closing = match[1]
+    return process.returncode, closing
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

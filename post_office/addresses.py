@@ -1,0 +1,71 @@
+"""Mailboxes as text (RFC 5322, section 3.4): split, check and parse them.
+
+One string is one mailbox. A comma inside quotes, a comment or angle brackets belongs to the
+mailbox; any other comma would make it two, which is how a recipient could be smuggled in.
+"""
+
+import re
+from collections.abc import Iterable
+from email.utils import parseaddr
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+_NAME_AND_ADDRESS = re.compile(r"^\s*(?P<name>.*?)\s*<(?P<address>[^<>]*)>\s*$", re.DOTALL)
+_ENDS_HEADER = re.compile(r"[\r\n\x00]")
+
+
+def split_mailboxes(text: str) -> list[str]:
+    """Split a comma-separated list into mailboxes, with surrounding white space removed."""
+    mailboxes: list[str] = []
+    start = depth = 0
+    quoted = bracketed = escaped = False
+    for position, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\" and (quoted or depth):
+            escaped = True
+        elif char == '"' and not depth:
+            quoted = not quoted
+        elif quoted:
+            pass
+        elif char == "(":
+            depth += 1
+        elif char == ")" and depth:
+            depth -= 1
+        elif depth:
+            pass
+        elif char in "<>":
+            bracketed = char == "<"
+        elif char == "," and not bracketed:
+            mailboxes.append(text[start:position])
+            start = position + 1
+    mailboxes.append(text[start:])
+    return [mailbox for part in mailboxes if (mailbox := part.strip())]
+
+
+def join_mailboxes(mailboxes: Iterable[str]) -> str:
+    """The inverse of `split_mailboxes`."""
+    return ", ".join(mailbox.strip() for mailbox in mailboxes)
+
+
+def validate_mailbox(text: str) -> None:
+    """Accept exactly one mailbox, with or without a display name.
+
+    Raises ValidationError 'Enter a valid email address.'; also for a second mailbox hidden behind
+    a comma and for anything that would end a header line.
+    """
+    if _ENDS_HEADER.search(text) or len(split_mailboxes(text)) != 1:
+        raise ValidationError(validate_email.message, code="invalid", params={"value": text})
+    validate_email(bare_address(text))
+
+
+def bare_address(text: str) -> str:
+    """Return the addr-spec of a mailbox, without its display name."""
+    match = _NAME_AND_ADDRESS.match(text)
+    return match["address"].strip() if match else text.strip()
+
+
+def display_name(text: str) -> str:
+    """Return the display name of a mailbox, unquoted, or an empty string."""
+    return parseaddr(text)[0]

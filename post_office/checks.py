@@ -1,0 +1,88 @@
+"""System checks: what will not work, said before it does not.
+
+Ids are never used again for another meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage, Tags
+from django.db import connections as database_connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils.module_loading import import_string
+
+from .delivery import connections
+from .migrations._legacy import LEGACY_MIGRATIONS
+
+
+def register() -> None:
+    checks.register(check_backends, Tags.compatibility)
+    checks.register(check_migrations, Tags.database)
+
+
+def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Every backend can be imported, delivers, and the default one exists."""
+    found: list[CheckMessage] = []
+    for alias, entry in connections.backends().items():
+        try:
+            backend_class = import_string(entry["BACKEND"])
+        except ImportError as fault:
+            found.append(
+                checks.Error(
+                    f"POST_OFFICE['BACKENDS'][{alias!r}]: {entry['BACKEND']!r} cannot be imported: {fault}",
+                    id="post_office.E001",
+                )
+            )
+            continue
+        if getattr(backend_class, connections.QUEUES_MAIL, False):
+            found.append(
+                checks.Error(
+                    f"POST_OFFICE['BACKENDS'][{alias!r}] queues mail in post_office itself.",
+                    hint="Name a backend that delivers, such as 'smtp'.",
+                    id="post_office.E002",
+                )
+            )
+    if (alias := connections.default_alias()) not in connections.aliases():
+        found.append(
+            checks.Error(
+                f"No backend is configured under the alias {alias!r}, which delivers mail that names none.",
+                hint="Add it to POST_OFFICE['BACKENDS'], or name another in POST_OFFICE['DEFAULT_MAILER'].",
+                id="post_office.E003",
+            )
+        )
+    return found
+
+
+def check_migrations(
+    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Sequence[CheckMessage]:
+    """A database stands before the migrations of django-post_office 3.x or after them all.
+
+    `migrate` runs this before it loads migrations, where Django itself would stop with a KeyError
+    or with "table already exists".
+    """
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        applied = _applied_migrations(alias)
+        done = [name for name in LEGACY_MIGRATIONS if name in applied]
+        if done and len(done) < len(LEGACY_MIGRATIONS):
+            found.append(
+                checks.Error(
+                    f"The database {alias!r} stopped part-way through the migrations of django-post_office "
+                    f"3.x: {len(done)} of {len(LEGACY_MIGRATIONS)} are applied, the last is {done[-1]}.",
+                    hint=(
+                        "Finish them first: install django-post_office==3.12.0, run "
+                        "'manage.py migrate post_office', then install this version again and migrate."
+                    ),
+                    id="post_office.E004",
+                )
+            )
+    return found
+
+
+def _applied_migrations(alias: str) -> set[str]:
+    recorder = MigrationRecorder(database_connections[alias])
+    return {name for app, name in recorder.applied_migrations() if app == "post_office"}

@@ -1,0 +1,107 @@
+"""The only file that names Django versions: what differs between 5.2, 6.0 and 6.1."""
+
+import threading
+import warnings
+from collections.abc import Iterable
+from email.encoders import encode_base64
+from email.message import Message, MIMEPart
+from email.mime.base import MIMEBase
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.mail.backends.base import BaseEmailBackend
+
+# 6.0: messages are built with Python's modern email API; MIMEBase attachments are deprecated.
+HAS_MODERN_EMAIL = django.VERSION >= (6, 0)
+# 6.1: MAILERS and the keyword argument `alias` of backends.
+HAS_MAILERS = django.VERSION >= (6, 1)
+
+_quiet = threading.Lock()
+
+
+def mailers_are_configured() -> bool:
+    """Return whether the project has moved to MAILERS."""
+    return HAS_MAILERS and hasattr(settings, "MAILERS")
+
+
+def legacy_email_backend() -> str:
+    """Return EMAIL_BACKEND, without the warning that 6.1 gives on reading it."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return settings.EMAIL_BACKEND
+
+
+def construct_backend(
+    backend_class: type[BaseEmailBackend], alias: str, options: dict[str, Any]
+) -> BaseEmailBackend:
+    """Make a backend as the project's Django would.
+
+    From 6.1 on, a backend that is given an alias reads its options only and never an EMAIL_*
+    setting. So one without options is made the old way as long as the project has no MAILERS.
+    """
+    if HAS_MAILERS and (options or mailers_are_configured()):
+        return backend_class(alias=alias, **options)
+    # 6.1 warns about the old way, which is the project's choice and not ours.
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return backend_class(**options)
+
+
+def mailer_aliases() -> list[str]:
+    """Return the aliases of MAILERS."""
+    return list(settings.MAILERS)
+
+
+def mailer(alias: str) -> BaseEmailBackend:
+    """Make the backend of an alias of MAILERS. Raises `MailerDoesNotExist`, a KeyError."""
+    from django.core import mail  # 6.1 only
+
+    return mail.mailers[alias]
+
+
+def mime_part(
+    mimetype: str, payload: bytes | str, headers: Iterable[tuple[str, str]], *, filename: str = ""
+) -> Message:
+    """Make an attachment with headers of its own.
+
+    Args:
+        payload: bytes are encoded as base64. A str is taken as it is, for payloads that are
+            stored in encoded form beside their Content-Transfer-Encoding.
+        filename: For a Content-Disposition, where the headers have none.
+    """
+    maintype, _, subtype = (mimetype or "application/octet-stream").partition("/")
+    part: Message
+    if HAS_MODERN_EMAIL:
+        part = MIMEPart()
+        part["Content-Type"] = f"{maintype}/{subtype}"
+    else:
+        part = MIMEBase(maintype, subtype)
+        del part["MIME-Version"]  # belongs to the message, not to its parts
+    for name, value in headers:
+        del part[name]
+        part[name] = value
+    if filename and "Content-Disposition" not in part:
+        part.add_header("Content-Disposition", "attachment", filename=filename)
+    part.set_payload(payload)
+    if isinstance(payload, bytes):
+        del part["Content-Transfer-Encoding"]
+        encode_base64(part)
+    return part
+
+
+def relate(message: Message, images: list[Message]) -> None:
+    """Turn the HTML part of a built message into multipart/related with its images (RFC 2387)."""
+    html = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
+    if html is None:
+        html = message
+    inner: Message = MIMEPart() if HAS_MODERN_EMAIL else Message()
+    for name, value in html.items():
+        if name.lower().startswith("content-"):
+            inner[name] = value
+            del html[name]
+    inner.set_payload(html.get_payload())
+    html["Content-Type"] = f'multipart/related; type="{inner.get_content_type()}"'
+    html.set_payload([inner, *images])

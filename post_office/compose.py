@@ -1,0 +1,256 @@
+"""Drafts: the one way in which an email comes to be.
+
+A draft is a validated mail that is not yet a row. Whatever can be refused is refused when it is
+made, with a sentence that names the argument and the value; making rows of drafts is one
+transaction, so that a fault leaves none behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from email.utils import make_msgid
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ValidationError
+from django.core.mail.utils import DNS_NAME
+from django.db import connections as databases
+from django.db import router, transaction
+from django.utils import timezone, translation
+
+from .addresses import validate_mailbox
+from .conf import conf
+from .delivery.connections import validate_alias
+from .enums import PRIORITY, STATUS
+from .exceptions import InvalidArgument
+from .headers import validate_header_value, validate_headers
+from .models import Email, EmailTemplate, Worker
+from .rendering import attachments as files
+from .rendering import templates
+from .rendering.attachments import Upload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A mail that may become a row as it is."""
+
+    email: Email
+    uploads: tuple[Upload, ...] = field(default=())
+
+    @property
+    def is_for_now(self) -> bool:
+        return self.email.priority == PRIORITY.now
+
+
+# --- making a draft ---------------------------------------------------------------------------
+
+
+def draft(
+    *,
+    recipients: Any = None,
+    sender: str | None = None,
+    template: EmailTemplate | str | None = None,
+    context: Mapping[str, Any] | None = None,
+    subject: str = "",
+    message: str = "",
+    html_message: str = "",
+    scheduled_time: date | None = None,
+    expires_at: date | None = None,
+    headers: Mapping[str, Any] | None = None,
+    priority: int | str | None = None,
+    attachments: Mapping[str, Any] | None = None,
+    render_on_delivery: bool = False,
+    cc: Any = None,
+    bcc: Any = None,
+    language: str = "",
+    backend: str = "",
+    reader: files.Reader | None = None,
+    verbatim: bool = False,
+) -> Draft:
+    """Validate the arguments of `mail.send()`, render what is to be rendered now, read the files.
+
+    Args:
+        reader: Shared by the drafts of one call, so that each file is read once.
+        verbatim: The texts are no templates but stand as they are.
+    """
+    to = mailboxes("recipients", recipients)
+    cc = mailboxes("c", cc)
+    bcc = mailboxes("bcc", bcc)
+    refuse_both_template_and_text(template, subject, message, html_message)
+    chosen = chosen_template(template, language)
+    if render_on_delivery and chosen is None:
+        raise InvalidArgument(
+            "render_on_delivery: True needs a template to render; give its name in template."
+        )
+    email = Email(
+        from_email=_line("sender", django_settings.DEFAULT_FROM_EMAIL if sender is None else sender),
+        to=to,
+        cc=cc,
+        bcc=bcc,
+        headers=validate_headers("headers", headers),
+        priority=parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
+        scheduled_time=moment("scheduled_time", scheduled_time),
+        expires_at=moment("expires_at", expires_at),
+        status=STATUS.queued,
+        message_id=new_message_id(),
+        template=chosen,
+        template_name=chosen.name if chosen else "",
+        backend_alias=validate_alias(backend),
+    )
+    images: tuple[Upload, ...] = ()
+    if render_on_delivery and chosen is not None:
+        email.context = _context(context)
+        templates.check_syntax(
+            engine=conf.TEMPLATE_ENGINE,
+            subject=chosen.subject,
+            message=chosen.content,
+            html_message=chosen.html_content,
+        )
+    elif verbatim:
+        email.subject, email.message, email.html_message = subject, message, html_message
+    else:
+        rendered = templates.render(
+            subject=chosen.subject if chosen else subject,
+            message=chosen.content if chosen else message,
+            html_message=chosen.html_content if chosen else html_message,
+            context=_context(context),
+            language=chosen.language if chosen else "",
+        )
+        email.subject, email.message = rendered.subject, rendered.message
+        email.html_message = rendered.html_message
+        images = files.image_uploads(rendered.images)
+    _validate(email)
+    uploads = (reader or files.Reader()).read(attachments)
+    return Draft(email=email, uploads=(*images, *uploads))
+
+
+def mailboxes(argument: str, value: Any) -> list[str]:
+    """Return recipients as a list. A str is one mailbox; a list has one mailbox in each item.
+
+    Raises ValidationError, naming the argument and the item.
+    """
+    if value is None:
+        return []
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Iterable) or isinstance(items, (bytes, Mapping)):
+        raise InvalidArgument(f"{argument}: {value!r} is neither an address nor a list of addresses.")
+    checked = [str(item) for item in items]
+    for item in checked:
+        try:
+            validate_mailbox(item)
+        except ValidationError as fault:
+            raise ValidationError(f"{argument}: {item} is not a valid email address") from fault
+    return checked
+
+
+def parse_priority(value: int | str) -> int:
+    """Return a priority as a number. Raises ValueError for a name that is none."""
+    if isinstance(value, str):
+        try:
+            return int(getattr(PRIORITY, value))
+        except (AttributeError, TypeError):
+            names = ", ".join(PRIORITY._fields)
+            raise InvalidArgument(f"Invalid priority, must be one of: {names}") from None
+    return value
+
+
+def moment(argument: str, value: Any) -> datetime | None:
+    """Return a date or datetime as a datetime that fits USE_TZ; a date means its first moment."""
+    if value is None:
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if not isinstance(value, datetime):
+        raise InvalidArgument(f"{argument}: {value!r} is neither a date nor a datetime.")
+    if django_settings.USE_TZ and timezone.is_naive(value):
+        return timezone.make_aware(value)
+    if not django_settings.USE_TZ and timezone.is_aware(value):
+        return timezone.make_naive(value)
+    return value
+
+
+def refuse_both_template_and_text(template: Any, subject: str, message: str, html_message: str) -> None:
+    if template is None:
+        return
+    for name, value in (("subject", subject), ("message", message), ("html_message", html_message)):
+        if value:
+            raise InvalidArgument(f'You can\'t specify both "template" and "{name}" arguments')
+
+
+def chosen_template(template: EmailTemplate | str | None, language: str) -> EmailTemplate | None:
+    """Return the template in that language. Raises `EmailTemplate.DoesNotExist`."""
+    if isinstance(template, EmailTemplate):
+        return templates.translation_of(template, language)
+    if template is not None:
+        return templates.get_email_template(template, language)
+    if language and not translation.check_for_language(language):
+        raise InvalidArgument(f"language: {language!r} is not a language that Django knows.")
+    return None
+
+
+def new_message_id() -> str:
+    """Return a Message-ID (RFC 5322, section 3.6.4); the mail keeps it over all its attempts."""
+    return make_msgid(domain=conf.MESSAGE_ID_FQDN or str(DNS_NAME))
+
+
+def _context(context: Mapping[str, Any] | None) -> dict[str, Any]:
+    if context is None:
+        return {}
+    if not isinstance(context, Mapping):
+        raise InvalidArgument(f"context: {context!r} is not a dict.")
+    return dict(context)
+
+
+def _line(argument: str, value: Any) -> str:
+    return validate_header_value(argument, str(value))
+
+
+def _validate(email: Email) -> None:
+    """Refuse what the model refuses, and what a database or a header could not hold."""
+    for argument in ("subject", "message", "html_message"):
+        if "\0" in getattr(email, argument):
+            raise InvalidArgument(f"{argument}: a null character cannot be stored.")
+    # The template was loaded a moment ago; there is no need to ask for it again.
+    email.full_clean(exclude={"template"}, validate_unique=False, validate_constraints=False)
+
+
+# --- from drafts to rows ----------------------------------------------------------------------
+
+
+def store(drafts: Sequence[Draft], *, holder: Worker | None = None) -> list[Email]:
+    """Make rows of drafts, with their attachments, in one transaction. Returns saved emails.
+
+    Args:
+        holder: A worker that holds the mail from its first moment.
+    """
+    emails = [item.email for item in drafts]
+    if holder is not None:
+        for email in emails:
+            email.worker, email.claimed_at, email.claims = holder, timezone.now(), 1
+    kept = files.Store()
+    using = router.db_for_write(Email)
+    try:
+        with transaction.atomic(using=using):
+            _insert(emails, using)
+            files.link([(item.email, item.uploads) for item in drafts if item.uploads], kept)
+    except BaseException:
+        kept.undo()
+        raise
+    return emails
+
+
+def _insert(emails: Sequence[Email], using: str) -> None:
+    if len(emails) > 1 and databases[using].features.can_return_rows_from_bulk_insert:
+        Email.objects.using(using).bulk_create(emails)
+        return
+    for email in emails:
+        # Validated already, and save() would do it again.
+        email.save_base(using=using, force_insert=True)
+
+
+def each(arguments: Iterable[Mapping[str, Any]], make: Callable[..., Draft] = draft) -> list[Draft]:
+    """Make a draft of each dict of arguments, reading every file once."""
+    reader = files.Reader()
+    return [make(**kwargs, reader=reader) for kwargs in arguments]

@@ -1,0 +1,77 @@
+"""Every setting: its key in the dict POST_OFFICE, its default, and what it does.
+
+Read at each access and never at import, so that a changed setting is a changed behaviour and
+tests need no reloading. The reference page docs/reference/settings.md is made from this file.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings as django_settings
+
+
+class PostOfficeSettings:
+    # Where mail goes: alias to backend. A backend is a dotted path, a short name of one of Django's
+    # ("smtp", "console", "locmem", "filebased", "dummy", each also with ".EmailBackend"), or
+    # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend. Empty: one alias,
+    # "default", which is Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is
+    # post_office itself. With Django's MAILERS (6.1), its aliases are known too.
+    BACKENDS: Mapping[str, Any] = {}
+    # The alias for mail that names none. Unset: "default".
+    DEFAULT_MAILER: str | None = None
+    # At most so many mails are held by one worker process at a time, and delivered by one call
+    # of mail.send_queued().
+    BATCH_SIZE: int = 100
+    # Seconds that a server may take for one answer, where the SMTP backend has no timeout of its own.
+    BATCH_DELIVERY_TIMEOUT: int = 180
+    # Sending threads in each worker process; each has one connection to each backend it serves.
+    THREADS_PER_PROCESS: int = 5
+    # For mail queued without a priority: "low", "medium", "high" or "now".
+    DEFAULT_PRIORITY: str = "medium"
+    # Which attempts get a row in the log: 0 none, 1 those that failed, 2 all.
+    LOG_LEVEL: int = 2
+    # Order of delivery, as for QuerySet.order_by(). The default means: by priority, then by the
+    # time at which mail became due, then by id. Its cost does not grow with the table; that of
+    # another order does.
+    SENDING_ORDER: list[str] = ["-priority"]
+    # Alias in TEMPLATES of the engine that renders templates on delivery. Name a PostOfficeTemplates
+    # engine here to use {% inline_image %}.
+    TEMPLATE_ENGINE: str = "django"
+    # A list of addresses that get all mail instead of its recipients (to, cc and bcc), for staging.
+    # The original recipients are kept in the headers X-Original-To, X-Original-Cc and X-Original-Bcc.
+    OVERRIDE_RECIPIENTS: list[str] | None = None
+    # How often mail is tried again after a fault that may pass. Unset: for about four days with
+    # growing intervals (25 retries). 0: never. What the server refuses for good is never retried.
+    MAX_RETRIES: int | None = None
+    # The time until the first retry.
+    RETRY_INTERVAL: timedelta = timedelta(minutes=15)
+    # By how much each further interval is longer than the last; 1 keeps them constant.
+    RETRY_BACKOFF: float = 2
+    # No interval grows beyond this.
+    RETRY_MAX_INTERVAL: timedelta = timedelta(hours=4)
+    # Send the stored Message-ID through backends other than Django's own, too. Some providers
+    # refuse mail that brings one.
+    MESSAGE_ID_ENABLED: bool = False
+    # The domain of Message-IDs. Unset: this host's name.
+    MESSAGE_ID_FQDN: str | None = None
+    # How long a worker may show no sign of life before its mail is given to others.
+    LEASE_DURATION: timedelta = timedelta(seconds=60)
+    # Mail with priority "now" that is sent inside a transaction waits for its commit.
+    NOW_ON_COMMIT: bool = False
+    # Beginning of the default lock file's name.
+    LOCK_FILE_NAME: str = "post_office"
+    # Alias in STORAGES where attachments are kept. Unset: the default storage.
+    FILE_STORAGE: str | None = None
+    # Dotted path of the model field class that stores contexts. Read when models are loaded.
+    # Unset: a JSON field which takes dates, decimals and UUIDs too.
+    CONTEXT_FIELD_CLASS: str = "post_office.fields.ContextJSONField"
+
+    def __getattribute__(self, name: str) -> Any:
+        default = super().__getattribute__(name)
+        if not name.isupper():
+            return default
+        return getattr(django_settings, "POST_OFFICE", {}).get(name, default)
+
+
+conf = PostOfficeSettings()

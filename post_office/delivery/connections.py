@@ -1,0 +1,148 @@
+"""Backends by alias: how each is configured, and one open connection to each for every thread.
+
+With `compat`, the only place that knows BACKENDS from MAILERS.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+from django.utils.module_loading import import_string
+
+from .. import compat
+from ..conf import conf
+from ..exceptions import SelfReferringBackend, UnknownBackend
+
+logger = logging.getLogger("post_office")
+
+DEFAULT_ALIAS = "default"
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+# Backends of Django that may be named by the last part of their path.
+SHORT_NAMES = ("smtp", "console", "filebased", "locmem", "dummy")
+# A mark on classes that put mail into this queue; found on subclasses, too, and under any path.
+QUEUES_MAIL = "queues_in_post_office"
+
+
+def backends() -> dict[str, dict[str, Any]]:
+    """Return {alias: {"BACKEND": dotted path, "OPTIONS": {...}}} of BACKENDS.
+
+    Without BACKENDS, that is EMAIL_BACKEND as "default", or SMTP where that is this queue.
+    """
+    configured = {alias: _normalised(entry) for alias, entry in conf.BACKENDS.items()}
+    if configured or compat.mailers_are_configured():
+        return configured
+    path = compat.legacy_email_backend()
+    return {DEFAULT_ALIAS: {"BACKEND": SMTP if _queues_mail(import_string(path)) else path, "OPTIONS": {}}}
+
+
+def aliases() -> list[str]:
+    """Return the aliases to which mail can be sent."""
+    known = dict.fromkeys(backends())
+    if compat.mailers_are_configured():
+        known |= dict.fromkeys(compat.mailer_aliases())
+    return list(known)
+
+
+def default_alias() -> str:
+    """Return the alias that delivers mail which names none."""
+    return conf.DEFAULT_MAILER or DEFAULT_ALIAS
+
+
+def validate_alias(alias: str) -> str:
+    """Return the alias. Raises `UnknownBackend` where none is configured under it."""
+    if alias and alias not in aliases():
+        raise UnknownBackend(alias)
+    return alias
+
+
+def open_connection(alias: str) -> BaseEmailBackend:
+    """Return a new, open backend.
+
+    Raises:
+        UnknownBackend: No backend has this alias.
+        SelfReferringBackend: It would queue the mail again.
+    """
+    entry = backends().get(alias)
+    if entry is not None:
+        backend_class = import_string(entry["BACKEND"])
+        if _queues_mail(backend_class):
+            raise SelfReferringBackend(alias)
+        backend = compat.construct_backend(backend_class, alias, dict(entry["OPTIONS"]))
+    elif compat.mailers_are_configured() and alias in compat.mailer_aliases():
+        backend = compat.mailer(alias)
+        if _queues_mail(type(backend)):
+            raise SelfReferringBackend(alias)
+    else:
+        raise UnknownBackend(alias)
+    if isinstance(backend, SMTPBackend) and backend.timeout is None:
+        # Without one, a server that stops answering holds a thread for ever.
+        backend.timeout = conf.BATCH_DELIVERY_TIMEOUT
+    backend.open()
+    return backend
+
+
+def wants_message_id(backend: BaseEmailBackend) -> bool:
+    """Return whether our Message-ID goes out through this backend.
+
+    Django's own write whatever they are given; some providers refuse mail that brings one.
+    """
+    return type(backend).__module__.startswith("django.core.mail.") or conf.MESSAGE_ID_ENABLED
+
+
+class ConnectionHandler(threading.local):
+    """Open backends by alias, each thread its own: `connections["default"]`.
+
+    Unlike Django's handlers it opens what it makes, and forgets what it closes.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, BaseEmailBackend] = {}
+
+    def __getitem__(self, alias: str) -> BaseEmailBackend:
+        if alias not in self._open:
+            self._open[alias] = open_connection(alias)
+        return self._open[alias]
+
+    def all(self) -> list[BaseEmailBackend]:
+        """Return this thread's open backends."""
+        return list(self._open.values())
+
+    def close(self) -> None:
+        """Close this thread's backends. A fault in closing is logged; the mail is sent by then."""
+        for alias in list(self._open):
+            self.discard(alias)
+
+    def discard(self, alias: str) -> None:
+        """Close one backend, which may be broken; the next use opens a new one."""
+        backend = self._open.pop(alias, None)
+        if backend is None:
+            return
+        try:
+            backend.close()
+        except Exception as fault:
+            logger.debug("Closing the connection to backend %s failed: %s", alias, fault)
+
+
+connections = ConnectionHandler()
+
+
+def _normalised(entry: Any) -> dict[str, Any]:
+    if isinstance(entry, str):
+        entry = {"BACKEND": entry}
+    return {"BACKEND": full_path(entry.get("BACKEND", SMTP)), "OPTIONS": entry.get("OPTIONS", {})}
+
+
+def full_path(name: str) -> str:
+    """Return the dotted path that a short name such as "smtp" or "smtp.EmailBackend" stands for."""
+    module, _, backend_class = name.partition(".")
+    if module in SHORT_NAMES and backend_class in ("", "EmailBackend"):
+        return f"django.core.mail.backends.{module}.EmailBackend"
+    return name
+
+
+def _queues_mail(backend_class: type) -> bool:
+    return bool(getattr(backend_class, QUEUES_MAIL, False))

@@ -1,0 +1,171 @@
+"""One attempt as a pipeline: gather, assemble, send, classify, outcome."""
+
+from __future__ import annotations
+
+import logging
+import random
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from ..conf import conf
+from ..enums import FINISHED, STATUS
+from ..models import Email, Worker
+from ..queue import claims, liveness, outcomes
+from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
+from ..queue.retry import RetryPolicy
+from ..rendering.message import Parts, assemble, gather
+from .classify import Fault, Kind, classify_content, classify_opening, classify_sending
+from .connections import connections, default_alias, wants_message_id
+
+if TYPE_CHECKING:
+    from django.core.mail.backends.base import BaseEmailBackend
+
+logger = logging.getLogger("post_office")
+
+
+class NotAccepted(Exception):
+    """The backend says that it sent nothing, without saying why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A mail on its way to a sending thread, with all that it needs from the database."""
+
+    email: Email
+    alias: str
+    parts: Parts
+
+
+def prepare(email: Email) -> Job | Fault:
+    """Gather what the attempt needs; on the thread that may use the database."""
+    try:
+        return Job(email=email, alias=alias_of(email), parts=gather(email))
+    except Exception as exception:  # whatever a template raises is this mail's fault alone
+        return _logged(email, classify_content(exception), exception)
+
+
+def alias_of(email: Email) -> str:
+    return email.backend_alias or default_alias()
+
+
+def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Fault | None:
+    """Send one prepared mail; returns None when the backend took it. Uses no database.
+
+    Args:
+        connection: An open backend to use instead of this thread's own.
+    """
+    try:
+        backend = connection or connections[job.alias]
+    except Exception as exception:
+        return _logged(job.email, classify_opening(exception), exception)
+    try:
+        message = assemble(job.parts, with_message_id=wants_message_id(backend))
+        if not message.recipients():
+            return None
+    except Exception as exception:
+        return _logged(job.email, classify_content(exception), exception)
+    try:
+        send(message, backend)
+    except Exception as exception:
+        fault = _logged(job.email, classify_sending(exception), exception)
+        if connection is None and not fault.connection_is_usable:
+            connections.discard(job.alias)
+        return fault
+    return None
+
+
+def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
+    """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`."""
+    accepted = backend.send_messages([message])
+    # Django's contract is the number sent; many backends return nothing, which says nothing.
+    if accepted == 0 and accepted is not False:
+        raise NotAccepted("The backend reports that it sent no message.")
+
+
+def outcome(email: Email, fault: Fault | None, now: datetime, rng: random.Random) -> Outcome:
+    """Decide what an attempt came to."""
+    alias = alias_of(email)
+    if fault is None:
+        return Sent(backend=alias)
+    report = Report(
+        message=fault.message, exception_type=fault.exception_type, code=fault.code, answer=fault.answer
+    )
+    if fault.kind is Kind.BACKEND:
+        return Released(backend=alias, report=report)
+    if fault.kind is Kind.PERMANENT:
+        return Failed(backend=alias, report=report)
+    at = retry_policy().next_try(
+        email.number_of_retries or 0, now=now, expires_at=email.expires_at, rng=rng, after=fault.after
+    )
+    if at is None:
+        return Failed(backend=alias, report=report)
+    return Retry(at=at, backend=alias, report=report)
+
+
+def retry_policy() -> RetryPolicy:
+    """Return the policy that the settings ask for."""
+    return RetryPolicy(
+        retries=conf.MAX_RETRIES,
+        interval=conf.RETRY_INTERVAL,
+        backoff=conf.RETRY_BACKOFF,
+        longest=conf.RETRY_MAX_INTERVAL,
+    )
+
+
+def dispatch(
+    email: Email,
+    *,
+    log_level: int | None = None,
+    disconnect_after_delivery: bool = True,
+    commit: bool = True,
+    connection: BaseEmailBackend | None = None,
+    worker: Worker | None = None,
+) -> int | None:
+    """Deliver one mail in the calling thread; see `Email.dispatch`.
+
+    Args:
+        worker: The worker that holds the mail already.
+    """
+    try:
+        if not commit:
+            return _send_without_record(email, connection)
+        with nullcontext(worker) if worker else liveness.short_lived_worker(timezone.now()) as holder:
+            if worker is None and not _claim(email, holder):
+                email.refresh_from_db(fields=["status"])
+                return email.status
+            job = prepare(email)
+            fault = attempt(job, connection) if isinstance(job, Job) else job
+            now = timezone.now()
+            result = outcome(email, fault, now, random.Random())
+            level = conf.LOG_LEVEL if log_level is None else log_level
+            outcomes.settle([(email, result)], holder, level, now)
+        return email.status
+    finally:
+        if disconnect_after_delivery:
+            connections.close()
+
+
+def _claim(email: Email, holder: Worker) -> bool:
+    """Claim a mail that is to go now, whatever became of it before."""
+    now = timezone.now()
+    if email.status in (*FINISHED, None):
+        outcomes.requeue([email.pk], now)
+    return claims.claim_one(email, holder, now)
+
+
+def _send_without_record(email: Email, connection: BaseEmailBackend | None) -> int:
+    backend = connection or connections[alias_of(email)]
+    message = assemble(gather(email), with_message_id=wants_message_id(backend))
+    if message.recipients():
+        send(message, backend)
+    return STATUS.sent
+
+
+def _logged(email: Email, fault: Fault, exception: Exception) -> Fault:
+    logger.debug("Email %s: %s fault", email.pk, fault.kind.value, exc_info=exception)
+    return fault

@@ -1,0 +1,60 @@
+"""The closed sets that are stored as numbers. The numbers are in databases: never change one."""
+
+from typing import NamedTuple
+
+from django.db.models import IntegerChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Priority(NamedTuple):
+    low: int = 0
+    medium: int = 1
+    high: int = 2
+    now: int = 3
+
+
+class Status(NamedTuple):
+    sent: int = 0
+    failed: int = 1
+    queued: int = 2
+    requeued: int = 3
+    expired: int = 4
+    canceled: int = 5
+
+
+PRIORITY = Priority()
+STATUS = Status()
+
+PRIORITY_CHOICES = [
+    (PRIORITY.low, _("low")),
+    (PRIORITY.medium, _("medium")),
+    (PRIORITY.high, _("high")),
+    (PRIORITY.now, _("now")),
+]
+STATUS_CHOICES = [
+    (STATUS.sent, _("sent")),
+    (STATUS.failed, _("failed")),
+    (STATUS.queued, _("queued")),
+    (STATUS.requeued, _("requeued")),
+    (STATUS.expired, _("expired")),
+    (STATUS.canceled, _("canceled")),
+]
+
+# Mail in one of these is still to be sent; in one of those, its story is over.
+OPEN = (STATUS.queued, STATUS.requeued)
+FINISHED = (STATUS.sent, STATUS.failed, STATUS.expired, STATUS.canceled)
+
+
+class RecipientDeliveryStatus(IntegerChoices):
+    """What a provider reported of a recipient; a higher number is worse news."""
+
+    ACCEPTED = 10, _("Accepted")
+    DELIVERED = 20, _("Delivered")
+    OPENED = 30, _("Opened")
+    CLICKED = 40, _("Clicked")
+    DEFERRED = 50, _("Deferred")
+    SOFT_BOUNCED = 60, _("Soft Bounced")
+    UNDETERMINED_BOUNCED = 65, _("Undetermined Bounced")
+    HARD_BOUNCED = 70, _("Hard Bounced")
+    SPAM_COMPLAINT = 80, _("Spam Complaint")
+    UNSUBSCRIBED = 90, _("Unsubscribed")

@@ -1,0 +1,86 @@
+"""Every error of our own: one base, plus the builtin that a caller would catch.
+
+The class builds the sentence from what went wrong, so that no caller has to word it.
+Addresses and fields are refused with Django's `ValidationError`, as forms and callers expect.
+"""
+
+from django.template import TemplateSyntaxError
+
+
+class PostOfficeError(Exception):
+    """Base of the errors that this package raises of its own."""
+
+
+class InvalidArgument(PostOfficeError, ValueError):
+    """An argument of `mail.send()` and its sisters that cannot be what it is."""
+
+
+class UnknownBackend(PostOfficeError, ValueError, KeyError):
+    """A backend alias that is not configured; a ValueError when queueing, a KeyError on look-up."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"{alias} is not a valid backend alias")
+        self.alias = alias
+
+    # KeyError would print the repr of the sentence.
+    __str__ = Exception.__str__
+
+
+class SelfReferringBackend(PostOfficeError, ValueError):
+    """A delivery backend that would put the mail into the queue again, for ever."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            f"Backend {alias!r} queues mail in post_office itself. "
+            "Name a backend in POST_OFFICE['BACKENDS'] that delivers."
+        )
+
+
+class InvalidHeader(PostOfficeError, ValueError):
+    """A header that would end before its value does (RFC 5322, section 2.2)."""
+
+    def __init__(self, argument: str, value: object) -> None:
+        super().__init__(f"{argument}: {value!r} may not contain a newline or a null character.")
+
+
+class InvalidTemplate(PostOfficeError, TemplateSyntaxError):
+    """Text with template tags that do not compile."""
+
+    def __init__(self, argument: str, source: str, fault: Exception) -> None:
+        shown = source if len(source) <= 80 else f"{source[:77]}..."
+        super().__init__(f"{argument}: {shown!r} is not a valid template: {fault}")
+
+
+class TemplateGone(PostOfficeError, LookupError):
+    """A mail that was to be rendered on delivery, whose template has been deleted meanwhile."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The template {name!r} was deleted before this mail could be rendered.")
+
+
+class AttachmentGone(PostOfficeError, FileNotFoundError):
+    """An attachment whose stored file is no longer there."""
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(f"The file {path!r} of the attachment {name!r} is gone.")
+
+
+class CannotStore(PostOfficeError, ValueError):
+    """A message with a part that the queue has no place for; it is refused rather than altered."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"This message cannot be queued without loss: {what}.")
+
+
+class CannotStartProcesses(PostOfficeError, ValueError):
+    """More than one worker process was asked for where no other process can be started."""
+
+    def __init__(self, processes: int, reason: str) -> None:
+        super().__init__(f"processes: {processes} is not possible here, {reason}. Use processes=1.")
+
+
+class FileLocked(PostOfficeError):
+    """Another run on this host holds the lock file."""
+
+    def __init__(self, path: object = "") -> None:
+        super().__init__(f"Another run holds {path}" if path else "")

@@ -1,0 +1,120 @@
+"""Model fields: address lists as text, and the context of a mail."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonfield
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+from jsonfield.encoder import JSONEncoder
+
+from .addresses import join_mailboxes, split_mailboxes
+from .conf import conf
+from .validators import validate_comma_separated_emails
+
+
+class CommaSeparatedEmailField(models.TextField):  # type: ignore[type-arg]
+    """A list of mailboxes in one column, separated by commas.
+
+    Reads as a list of str. Takes a list, or text with commas; display names may hold commas in
+    quotes. `filter(to="ann@example.com")` and `filter(to=["ann@…", "bob@…"])` find exact lists.
+    """
+
+    default_validators = [validate_comma_separated_emails]
+    description = _("Comma-separated emails")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["blank"] = True
+        super().__init__(*args, **kwargs)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(
+            **{"error_messages": {"invalid": _("Only comma separated emails are allowed.")}, **kwargs}
+        )
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return join_mailboxes(str(mailbox) for mailbox in value)
+        return super().get_prep_value(value)
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return split_mailboxes(value)
+        return value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)))
+
+
+class ContextJSONField(jsonfield.JSONField):
+    """jsonfield's field, in a `jsonb` column on PostgreSQL.
+
+    Databases made by earlier versions have a jsonb column there, which refuses the text that the
+    plain field sends as soon as two rows are inserted together.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor == "postgresql":
+            return "jsonb"
+        return super().db_type(connection)  # type: ignore[no-any-return]
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        if not prepared:
+            value = self.get_prep_value(value)
+        if connection.vendor == "postgresql" and value is not None:
+            return connection.ops.adapt_json_value(json.loads(value), JSONEncoder)
+        return value
+
+
+def ContextField(**options: Any) -> models.Field[Any, Any]:
+    """Make the field for contexts: of the class in CONTEXT_FIELD_CLASS, known by one name only.
+
+    Migrations name this function whatever the class is, so that choosing one asks for no
+    migration inside an installed package.
+    """
+    base: type[models.Field[Any, Any]] = import_string(conf.CONTEXT_FIELD_CLASS)
+
+    class Field(base):  # type: ignore[misc, valid-type]
+        def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+            name, _path, _args, kwargs = super().deconstruct()
+            kept = {key: kwargs[key] for key in ("blank", "null", "verbose_name") if key in kwargs}
+            return name, "post_office.fields.ContextField", [], kept
+
+        def validate(self, value: Any, model_instance: models.Model | None) -> None:
+            super().validate(value, model_instance)
+            try:
+                json_text = self.get_prep_value(value)
+            except Exception as fault:
+                raise ValidationError(
+                    [_("Value must be valid JSON."), f"{value!r} cannot be stored: {fault}"], code="invalid"
+                ) from fault
+            # Not JSON, although Python writes and reads it; databases refuse it.
+            if (
+                isinstance(json_text, str)
+                and isinstance(base, type)
+                and issubclass(base, jsonfield.JSONField)
+            ):
+                _refuse_what_databases_refuse(value, json_text)
+
+    Field.__name__ = Field.__qualname__ = base.__name__
+    return Field(**options)
+
+
+def _refuse_what_databases_refuse(value: Any, json_text: str) -> None:
+    def refuse(constant: str) -> None:
+        raise ValidationError(
+            [_("Value must be valid JSON."), f"{value!r} cannot be stored: it holds {constant}"],
+            code="invalid",
+        )
+
+    json.loads(json_text, parse_constant=refuse)
+    if "\\u0000" in json_text:
+        refuse("a null character")

@@ -1,0 +1,39 @@
+"""Header fields as callers give them: names and values that make one header line each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .exceptions import InvalidArgument, InvalidHeader
+
+# RFC 5322, section 2.2: printable ASCII except the colon.
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_ENDS_HEADER = re.compile(r"[\r\n\x00]")
+
+
+def validate_headers(argument: str, headers: Any) -> dict[str, str] | None:
+    """Return headers as a dict of str, or None for none.
+
+    Raises:
+        InvalidArgument: Not a mapping, or a name that is no field name.
+        InvalidHeader: A value with a newline or a null character.
+    """
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise InvalidArgument(f"{argument}: {headers!r} is not a dict of header names to values.")
+    valid: dict[str, str] = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
+            raise InvalidArgument(f"{argument}: {name!r} is not a header name.")
+        valid[name] = validate_header_value(f"{argument}[{name!r}]", str(value))
+    return valid
+
+
+def validate_header_value(argument: str, value: str) -> str:
+    """Return the value. Raises `InvalidHeader` where it would end its line."""
+    if _ENDS_HEADER.search(value):
+        raise InvalidHeader(argument, value)
+    return value

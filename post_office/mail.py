@@ -1,0 +1,268 @@
+"""The public verbs: queue mail, and deliver what is queued."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import partial
+from typing import Any
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from . import compose, lockfile
+from .conf import conf
+from .delivery import deliver
+from .delivery.connections import connections as connections
+from .delivery.supervisor import Supervisor, Totals, stopped_by_signals
+from .enums import PRIORITY as PRIORITY
+from .enums import STATUS as STATUS
+from .exceptions import InvalidArgument
+from .lockfile import FileLock as FileLock
+from .lockfile import FileLocked as FileLocked
+from .models import Email, EmailTemplate
+from .models import Log as Log
+from .querysets import EmailQuerySet
+from .queue import liveness, outcomes
+from .signals import email_queued
+
+logger = logging.getLogger("post_office")
+
+
+def __getattr__(name: str) -> Any:
+    # Depends on the database in use, so it is not known when this module is imported.
+    if name == "default_lockfile":
+        return lockfile.default_path()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# --- queueing ---------------------------------------------------------------------------------
+
+
+def send(
+    recipients: str | Iterable[str] | None = None,
+    sender: str | None = None,
+    template: EmailTemplate | str | None = None,
+    context: Mapping[str, Any] | None = None,
+    subject: str = "",
+    message: str = "",
+    html_message: str = "",
+    scheduled_time: date | None = None,
+    expires_at: date | None = None,
+    headers: Mapping[str, Any] | None = None,
+    priority: int | str | None = None,
+    attachments: Mapping[str, Any] | None = None,
+    render_on_delivery: bool = False,
+    log_level: int | None = None,
+    commit: bool = True,
+    cc: str | Iterable[str] | None = None,
+    bcc: str | Iterable[str] | None = None,
+    language: str = "",
+    backend: str = "",
+) -> Email:
+    """Queue one mail, or deliver it at once with priority "now", and return it.
+
+    The mail is a row of the caller's transaction: it is sent when that commits, and never when it
+    rolls back. Only "now" does not wait, see NOW_ON_COMMIT.
+
+    Args:
+        recipients, cc, bcc: One mailbox as a str, or several as a list; "Ann <ann@example.com>" is fine.
+        sender: Defaults to DEFAULT_FROM_EMAIL.
+        template: An EmailTemplate or its name; not together with subject, message or html_message.
+        context: Variables for the template, or for tags in subject, message and html_message.
+        scheduled_time: A date or datetime before which the mail is not sent.
+        expires_at: A date or datetime from which on the mail is not sent any more.
+        headers: Additional header fields.
+        priority: "low", "medium", "high" or "now", or a number of PRIORITY.
+        attachments: {file name: path, bytes, file, ContentFile or {"file": …, "mimetype": …, "headers": …}}
+        render_on_delivery: Store template and context, and render when the mail is sent.
+        log_level: As in LOG_LEVEL, for priority "now".
+        commit: False returns the mail unsaved; for a bulk_create of your own.
+        language: Of the template.
+        backend: Alias in BACKENDS or MAILERS.
+
+    Raises:
+        ValidationError: An address, the context or a field is not valid.
+        ValueError: Any other argument cannot be what it is; see `post_office.exceptions`.
+        EmailTemplate.DoesNotExist: There is no such template in that language.
+        FileNotFoundError: An attachment is a path without a file.
+    """
+    if not commit:
+        _refuse_without_commit(priority, attachments)
+    made = compose.draft(
+        recipients=recipients,
+        sender=sender,
+        template=template,
+        context=context,
+        subject=subject,
+        message=message,
+        html_message=html_message,
+        scheduled_time=scheduled_time,
+        expires_at=expires_at,
+        headers=headers,
+        priority=priority,
+        attachments=attachments,
+        render_on_delivery=render_on_delivery,
+        cc=cc,
+        bcc=bcc,
+        language=language,
+        backend=backend,
+    )
+    if not commit:
+        return made.email
+    return queue([made], log_level=log_level)[0]
+
+
+def send_many(kwargs_list: Iterable[Mapping[str, Any]]) -> list[Email]:
+    """Queue many mails in one transaction: each dict holds arguments of `send`. Returns the emails.
+
+    Raises what `send` raises, before any row is made; and ValueError for priority "now".
+    """
+    drafts = compose.each(_without_commit(kwargs) for kwargs in kwargs_list)
+    return queue(drafts) if drafts else []
+
+
+def create(
+    sender: str | None,
+    recipients: str | Iterable[str] | None = None,
+    cc: str | Iterable[str] | None = None,
+    bcc: str | Iterable[str] | None = None,
+    subject: str = "",
+    message: str = "",
+    html_message: str = "",
+    context: Mapping[str, Any] | None = None,
+    scheduled_time: date | None = None,
+    expires_at: date | None = None,
+    headers: Mapping[str, Any] | None = None,
+    template: EmailTemplate | str | None = None,
+    priority: int | str | None = None,
+    render_on_delivery: bool = False,
+    commit: bool = True,
+    backend: str = "",
+) -> Email:
+    """Make an email without sending a signal, and without delivering it for priority "now".
+
+    Takes the arguments of `send`. With `commit=False` the email is not saved.
+    """
+    made = compose.draft(
+        sender=sender,
+        recipients=recipients,
+        cc=cc,
+        bcc=bcc,
+        subject=subject,
+        message=message,
+        html_message=html_message,
+        context=context,
+        scheduled_time=scheduled_time,
+        expires_at=expires_at,
+        headers=headers,
+        template=template,
+        priority=priority,
+        render_on_delivery=render_on_delivery,
+        backend=backend,
+    )
+    return compose.store([made])[0] if commit else made.email
+
+
+def queue(drafts: list[compose.Draft], log_level: int | None = None) -> list[Email]:
+    """Store drafts; deliver those for "now" and announce the others with `email_queued`."""
+    later = [made for made in drafts if not made.is_for_now]
+    if later:
+        emails = compose.store(later)
+        email_queued.send(sender=Email, emails=emails)
+    for made in drafts:
+        if made.is_for_now:
+            _deliver_now(made, log_level)
+    return [made.email for made in drafts]
+
+
+def _deliver_now(made: compose.Draft, log_level: int | None) -> None:
+    using = router.db_for_write(Email)
+    if conf.NOW_ON_COMMIT and transaction.get_connection(using).in_atomic_block:
+        email = compose.store([made])[0]
+        transaction.on_commit(partial(email.dispatch, log_level=log_level), using=using)
+        return
+    # Held by us from its first moment, so that no dispatcher takes it; and a row like any other,
+    # so that one does when this process dies.
+    with liveness.short_lived_worker(timezone.now()) as worker:
+        email = compose.store([made], holder=worker)[0]
+        deliver.dispatch(email, log_level=log_level, worker=worker)
+
+
+def _refuse_without_commit(priority: int | str | None, attachments: Any) -> None:
+    if compose.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority) == PRIORITY.now:
+        raise InvalidArgument("send_many() can't be used with priority = 'now'")
+    if attachments:
+        raise InvalidArgument("Can't add attachments with send_many()")
+
+
+def _without_commit(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = {key: value for key, value in kwargs.items() if key not in ("commit", "log_level")}
+    _refuse_without_commit(arguments.get("priority"), None)
+    return arguments
+
+
+# --- mending ----------------------------------------------------------------------------------
+
+
+def cancel(emails: Iterable[Email]) -> int:
+    """Take mail out of the queue before it is sent. Returns how many; mail in delivery stays."""
+    return outcomes.cancel([email.pk for email in emails], timezone.now())
+
+
+def requeue(emails: Iterable[Email]) -> int:
+    """Put finished mail into the queue again, whatever became of it. Returns how many."""
+    return outcomes.requeue([email.pk for email in emails], timezone.now())
+
+
+# --- delivering -------------------------------------------------------------------------------
+
+
+def get_queued() -> EmailQuerySet:
+    """Return what is due now and held by nobody, in order, at most BATCH_SIZE.
+
+    For looking only: a worker claims its mail, and two that look see the same.
+    """
+    due = Email.objects.primary().claimable(timezone.now()).order_by(*conf.SENDING_ORDER, "due_at", "id")
+    return due.select_related("template").prefetch_related("attachments")[: conf.BATCH_SIZE]
+
+
+def send_queued(processes: int = 1, log_level: int | None = None) -> tuple[int, int, int]:
+    """Deliver up to BATCH_SIZE mails that are due. Returns how many were sent, failed and requeued.
+
+    Args:
+        processes: 1 delivers in the calling thread, with sending threads beside it.
+        log_level: As in LOG_LEVEL, which is the default.
+    """
+    totals = Supervisor(processes=processes, log_level=log_level, limit=conf.BATCH_SIZE).run()
+    return totals.sent, totals.failed, totals.requeued
+
+
+def send_queued_mail_until_done(
+    lockfile: str | None = None, processes: int = 1, log_level: int | None = None
+) -> Totals | None:
+    """Deliver until nothing is due any more.
+
+    Args:
+        lockfile: Path, without ".lock", of the lock that keeps a second run on this host away;
+            None is that of the database, "" is no lock.
+
+    Returns:
+        What was done, or None when another run holds the lock.
+    """
+    return deliver_all(Supervisor(processes=processes, log_level=log_level), lockfile)
+
+
+def deliver_all(supervisor: Supervisor, path: str | None) -> Totals | None:
+    """Run a supervisor under a lock, stopped in order by SIGTERM and Ctrl-C."""
+    path = lockfile.default_path() if path is None else path
+    with stopped_by_signals(supervisor):
+        if not path:
+            return supervisor.run()
+        try:
+            with FileLock(path):
+                return supervisor.run()
+        except FileLocked:
+            logger.info("Failed to acquire lock, terminating now.")
+            return None

@@ -1,0 +1,336 @@
+"""The rows: emails, their log, templates, attachments, and the workers that deliver.
+
+Fields, constraints, indexes and names. A row does nothing by itself; the methods that deliver or
+build a message are doors to the rooms that do.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.exceptions import ValidationError
+from django.core.files.storage import Storage, default_storage, storages
+from django.core.mail import EmailMessage
+from django.db import models
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from .conf import conf
+from .enums import PRIORITY as PRIORITY
+from .enums import PRIORITY_CHOICES, STATUS_CHOICES, RecipientDeliveryStatus
+from .enums import STATUS as STATUS
+from .fields import CommaSeparatedEmailField, ContextField
+from .querysets import EmailQuerySet, EmailTemplateManager
+from .validators import validate_email_with_name, validate_template_syntax
+
+if TYPE_CHECKING:
+    from django.core.mail.backends.base import BaseEmailBackend
+
+    from .rendering.message import BuiltMessage
+
+
+class Email(models.Model):
+    """One mail, from the moment it is queued until it is cleaned up."""
+
+    PRIORITY_CHOICES = PRIORITY_CHOICES
+    STATUS_CHOICES = STATUS_CHOICES
+
+    from_email = models.CharField(_("Email From"), max_length=254, validators=[validate_email_with_name])
+    to = CommaSeparatedEmailField(_("Email To"))
+    cc = CommaSeparatedEmailField(_("Cc"))
+    bcc = CommaSeparatedEmailField(_("Bcc"))
+    # 998 characters are the limit of a line (RFC 5322, section 2.1.1), less "Subject: ".
+    subject = models.CharField(_("Subject"), max_length=989, blank=True)
+    message = models.TextField(_("Message"), blank=True)
+    html_message = models.TextField(_("HTML Message"), blank=True)
+    status = models.PositiveSmallIntegerField(
+        _("Status"), choices=STATUS_CHOICES, db_index=True, blank=True, null=True
+    )
+    recipient_delivery_status = models.PositiveSmallIntegerField(
+        _("Recipient delivery status"), choices=RecipientDeliveryStatus.choices, blank=True, null=True
+    )
+    priority = models.PositiveSmallIntegerField(
+        _("Priority"), choices=PRIORITY_CHOICES, blank=True, null=True
+    )
+    created = models.DateTimeField(auto_now_add=True, db_index=True)
+    last_updated = models.DateTimeField(db_index=True, auto_now=True)
+    scheduled_time = models.DateTimeField(
+        _("Scheduled Time"),
+        blank=True,
+        null=True,
+        db_index=True,
+        help_text=_("The scheduled sending time"),
+    )
+    expires_at = models.DateTimeField(
+        _("Expires"), blank=True, null=True, help_text=_("Email won't be sent after this timestamp")
+    )
+    message_id = models.CharField("Message-ID", null=True, max_length=255, editable=False)
+    number_of_retries = models.PositiveIntegerField(null=True, blank=True)
+    headers = models.JSONField(_("Headers"), blank=True, null=True)
+    template = models.ForeignKey(
+        "post_office.EmailTemplate",
+        blank=True,
+        null=True,
+        verbose_name=_("Email template"),
+        on_delete=models.SET_NULL,
+    )
+    # Stays when the template is deleted or renamed.
+    template_name = models.CharField(
+        _("Template name"), max_length=255, blank=True, default="", db_default="", editable=False
+    )
+    # Filled for mail that is rendered on delivery, and for no other.
+    context = ContextField(verbose_name=_("Context"), blank=True, null=True)
+    backend_alias = models.CharField(_("Backend alias"), blank=True, default="", max_length=64)
+
+    # When the mail's turn comes. Computed by the database, so that it follows every writer.
+    due_at = models.GeneratedField(
+        expression=Coalesce("scheduled_time", "created"),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+    )
+    # The claim: who delivers this mail now. Written by queue/claims, outcomes and liveness only.
+    worker = models.ForeignKey(
+        "post_office.Worker",
+        null=True,
+        editable=False,
+        on_delete=models.DO_NOTHING,
+        # A claim must outlive its worker's row, whatever deletes that, and be freed by the rules.
+        db_constraint=False,
+        related_name="emails",
+    )
+    claimed_at = models.DateTimeField(null=True, editable=False)
+    # How often this mail was claimed since it last came to an outcome.
+    claims = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+
+    objects = EmailQuerySet.as_manager()
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = pgettext_lazy("Email address", "Email")
+        verbose_name_plural = pgettext_lazy("Email addresses", "Emails")
+        indexes = [
+            # A claim walks one status, backend and priority in order of time, and stops when it has
+            # enough. The alias stands before the priority because the mail of a paused backend
+            # would otherwise be skipped row by row.
+            models.Index(
+                fields=["status", "backend_alias", "priority", "due_at", "id"], name="post_office_email_lane"
+            ),
+        ]
+
+    _cached_email_message: BuiltMessage | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(self.to) if isinstance(self.to, (list, tuple)) else str(self.to)
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__}: {self.to}>"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.full_clean()
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        if self.scheduled_time and self.expires_at and self.scheduled_time > self.expires_at:
+            raise ValidationError(_("The scheduled time may not be later than the expires time."))
+
+    def email_message(self) -> EmailMessage:
+        """Return the Django message of this mail; built once per instance."""
+        if self._cached_email_message is None:
+            from .rendering.message import build_message
+
+            self._cached_email_message = build_message(self)
+        return self._cached_email_message
+
+    def prepare_email_message(self) -> EmailMessage:
+        """Build the Django message anew."""
+        self._cached_email_message = None
+        return self.email_message()
+
+    def dispatch(
+        self,
+        log_level: int | None = None,
+        disconnect_after_delivery: bool = True,
+        commit: bool = True,
+        connection: BaseEmailBackend | None = None,
+    ) -> int | None:
+        """Deliver this mail now, in the calling thread, and return its status.
+
+        A fault is recorded on the mail and not raised. With `commit=False` nothing is recorded
+        and the fault is raised. A mail that another worker is delivering is left to it.
+
+        Args:
+            log_level: 0 to 2 as in LOG_LEVEL, which is the default.
+            disconnect_after_delivery: Close this thread's connections afterwards.
+            connection: An open backend to use instead of the mail's own.
+        """
+        from .delivery.deliver import dispatch
+
+        return dispatch(
+            self,
+            log_level=log_level,
+            disconnect_after_delivery=disconnect_after_delivery,
+            commit=commit,
+            connection=connection,
+        )
+
+
+class Log(models.Model):
+    """What became of one attempt, or what a provider reported later."""
+
+    STATUS_CHOICES = [
+        (STATUS.sent, _("sent")),
+        (STATUS.failed, _("failed")),
+        *RecipientDeliveryStatus.choices,
+    ]
+
+    email = models.ForeignKey(
+        Email,
+        editable=False,
+        related_name="logs",
+        verbose_name=_("Email address"),
+        on_delete=models.CASCADE,
+    )
+    date = models.DateTimeField(auto_now_add=True)
+    status = models.PositiveSmallIntegerField(_("Status"), choices=STATUS_CHOICES)
+    exception_type = models.CharField(_("Exception type"), max_length=255, blank=True)
+    message = models.TextField(_("Message"))
+    backend = models.CharField(_("Backend"), max_length=64, null=True, blank=True)
+    attempt = models.PositiveIntegerField(_("Attempt"), null=True, blank=True)
+    code = models.PositiveSmallIntegerField(_("Server's code"), null=True, blank=True)
+    answer = models.TextField(_("Server's answer"), null=True, blank=True)
+    actor = models.CharField(_("By"), max_length=255, null=True, blank=True)
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = _("Log")
+        verbose_name_plural = _("Logs")
+
+    def __str__(self) -> str:
+        return str(self.date)
+
+
+class EmailTemplate(models.Model):
+    """Subject, text and HTML with template tags; translations are rows that name their default."""
+
+    name = models.CharField(_("Name"), max_length=255, help_text=_("e.g: 'welcome_email'"))
+    description = models.TextField(_("Description"), blank=True, help_text=_("Description of this template."))
+    created = models.DateTimeField(auto_now_add=True)
+    last_updated = models.DateTimeField(auto_now=True)
+    subject = models.CharField(
+        _("Subject"), max_length=255, blank=True, validators=[validate_template_syntax]
+    )
+    content = models.TextField(_("Content"), blank=True, validators=[validate_template_syntax])
+    html_content = models.TextField(_("HTML content"), blank=True, validators=[validate_template_syntax])
+    language = models.CharField(
+        _("Language"),
+        max_length=12,
+        default="",
+        blank=True,
+        help_text=_("Render template in alternative language"),
+    )
+    default_template = models.ForeignKey(
+        "self",
+        related_name="translated_templates",
+        null=True,
+        default=None,
+        blank=True,
+        verbose_name=_("Default template"),
+        on_delete=models.CASCADE,
+    )
+
+    objects = EmailTemplateManager()
+
+    class Meta:
+        app_label = "post_office"
+        unique_together = ("name", "language", "default_template")
+        verbose_name = _("Email Template")
+        verbose_name_plural = _("Email Templates")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.language}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.default_template and not self.name:
+            self.name = self.default_template.name
+        super().save(*args, **kwargs)
+
+    def natural_key(self) -> tuple[str, str, EmailTemplate | None]:
+        return (self.name, self.language, self.default_template)
+
+
+def get_upload_path(instance: Attachment, filename: str) -> str:
+    """Return where an attachment is stored: by date, under a name that cannot be guessed."""
+    if not instance.name:
+        instance.name = filename
+    today = timezone.now().date()
+    suffix = PurePosixPath(filename).suffix or f".{filename}"
+    return f"post_office_attachments/{today.year}/{today.month}/{today.day}/{uuid.uuid4().hex}{suffix}"
+
+
+def get_file_storage() -> Storage:
+    """Return the storage of attachments, as FILE_STORAGE names it."""
+    if conf.FILE_STORAGE:
+        return storages[conf.FILE_STORAGE]
+    return cast(Storage, default_storage)
+
+
+class Attachment(models.Model):
+    """A stored file that goes out with one mail or many."""
+
+    file = models.FileField(_("File"), storage=get_file_storage, upload_to=get_upload_path)
+    name = models.CharField(_("Name"), max_length=255, help_text=_("The original filename"))
+    emails = models.ManyToManyField(Email, related_name="attachments", verbose_name=_("Emails"))
+    mimetype = models.CharField(max_length=255, default="", blank=True)
+    headers = models.JSONField(_("Headers"), blank=True, null=True)
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = _("Attachment")
+        verbose_name_plural = _("Attachments")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Worker(models.Model):
+    """One process that claims mail. The row is made anew at each start and beats while it lives."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.CharField(_("Host"), max_length=255)
+    # Boot and process namespace in which the pid means something; empty where that is unknown.
+    boot = models.CharField(max_length=128, blank=True)
+    pid = models.PositiveIntegerField(_("Process"))
+    # Tells the process from a later one with the same pid.
+    pid_started = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField(_("Started"))
+    # Counts up. Others watch it change by their own clock; beat_at is for people.
+    beat = models.PositiveBigIntegerField(default=0)
+    beat_at = models.DateTimeField(_("Last seen"))
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = _("Worker")
+        verbose_name_plural = _("Workers")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+# Kept for code that imports it from here.
+__all__ = [
+    "PRIORITY",
+    "STATUS",
+    "Attachment",
+    "Email",
+    "EmailTemplate",
+    "Log",
+    "RecipientDeliveryStatus",
+    "Worker",
+    "get_file_storage",
+    "get_upload_path",
+]

@@ -1,0 +1,32 @@
+"""The queue: which mail is whose, and what became of it. Knows no MIME and no SMTP.
+
+States of an email, and the verbs that change them::
+
+    queue ──► queued ──► claim ──► held ──► settle Sent   ──► sent
+                ▲                   │  ├──► settle Retry  ──► requeued, due later ──► claim …
+                │                   │  ├──► settle Failed ──► failed
+                │                   │  └──► release       ──► as before
+                │                   └─ the worker dies ─► free ─► as before
+                ├── past expires_at ──► expire ──► expired
+                ├── cancel ──► canceled
+                └── requeue ◄── sent, failed, expired, canceled
+
+A claim is two columns of the email, the worker and the moment; it is not a status. It ends with its
+worker: each worker has a row, made anew at each start, in which it counts up every few seconds (its
+beat). Nothing is renewed per email.
+
+What is guaranteed, and by what:
+
+- No two workers hold one mail: the claim is an UPDATE whose WHERE says "held by nobody".
+- No outcome is written by a worker that lost its claim: every settling UPDATE says "held by me".
+- A dead worker's mail is free again: at once where its process is known to be gone from this very
+  host and boot; else when its beat has not changed while the observer's own monotonic clock ran for
+  LEASE_DURATION. No wall clock decides, so clocks may step.
+- What a dying worker had handed to a server and not settled is sent again (at least once). All else
+  is sent once.
+- A claim costs the same however many rows were sent or are scheduled: it walks an index of exactly
+  the rows it may take, in their order, and stops when it has enough.
+
+`retry` decides what follows a fault, `claims` takes and gives back, `liveness` keeps the worker rows,
+`outcomes` settles (the only writer of `status` and of the log), `cleanup` deletes what is over.
+"""

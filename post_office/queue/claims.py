@@ -1,0 +1,141 @@
+"""Claims: take the right to deliver a mail, and give it back. The only writer of the claim columns,
+beside `outcomes`, which ends a claim together with its status, and `liveness`, for the dead.
+
+A claim walks lanes. A lane is one priority, backend and status; in it the rows that are due stand
+together in the index, in their order, before those that are not. So a claim reads just what it
+takes, and an empty lane costs one look. What was sent or is scheduled for later is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import connections, transaction
+from django.db.models import F, Q
+
+from ..conf import PostOfficeSettings, conf
+from ..enums import PRIORITY, STATUS
+from ..models import Email, Worker
+from ..querysets import EmailQuerySet
+from . import outcomes
+
+# From high to low; rows of foreign code may have none.
+PRIORITIES: tuple[int | None, ...] = (*sorted(PRIORITY, reverse=True), None)
+# Mail that waited for its retry goes before new mail of its priority; there is never much of it.
+STATUSES = (STATUS.requeued, STATUS.queued)
+
+
+@dataclass
+class Claimer:
+    """Claims for one worker.
+
+    A claim is told from the worker's others by its moment, so these never repeat.
+    """
+
+    worker: Worker
+    _turn: int = 0
+    _last: datetime | None = field(default=None)
+
+    def claim(self, limit: int, aliases: Sequence[str], now: datetime) -> list[Email]:
+        """Claim up to `limit` mails that are due, in the order in which to deliver them.
+
+        Mail found past its `expires_at` on the way is expired.
+
+        Args:
+            aliases: Backends to serve. Mail without an alias is that of "".
+        """
+        if self._last is not None and now <= self._last:
+            now = self._last + timedelta(microseconds=1)
+        self._last = now
+        taken = 0
+        for rows in self._in_order(aliases):
+            if taken >= limit:
+                break
+            taken += self._take(rows, limit - taken, now)
+        return self._mine(now) if taken else []
+
+    def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
+        if conf.SENDING_ORDER != PostOfficeSettings.SENDING_ORDER:
+            yield Email.objects.primary().filter(backend_alias__in=aliases).order_by(*conf.SENDING_ORDER)
+            return
+        # No backend is always first among its equals.
+        self._turn = (self._turn + 1) % max(len(aliases), 1)
+        yield from lanes([*aliases[self._turn :], *aliases[: self._turn]])
+
+    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> int:
+        taken = 0
+        while taken < limit:
+            head = list(rows.due(now).unheld().values_list("pk", "expires_at")[: limit - taken])
+            if not head:
+                break
+            late = [pk for pk, expires_at in head if expires_at is not None and expires_at <= now]
+            if late:
+                outcomes.expire(late, now)
+            if len(late) < len(head):
+                got = self._hold(rows.claimable(now), limit - taken, now)
+                taken += got
+                if got == 0 or not late:
+                    break
+        return taken
+
+    def _hold(self, claimable: EmailQuerySet, limit: int, now: datetime) -> int:
+        connection = connections[claimable.db]
+        emails = Email.objects.using(claimable.db)
+        with transaction.atomic(using=claimable.db):
+            candidates = claimable.values_list("pk", flat=True)
+            if connection.features.has_select_for_update_skip_locked:
+                pks = list(candidates.select_for_update(skip_locked=True)[:limit])
+                chosen = emails.filter(pk__in=pks) if pks else emails.none()
+            elif connection.features.allow_sliced_subqueries_with_in:
+                # One statement: SQLite takes its lock for writing before it reads.
+                chosen = emails.filter(pk__in=candidates[:limit])
+            else:
+                chosen = emails.filter(pk__in=list(candidates[:limit]))
+            return (
+                chosen.claimable(now)
+                .order_by()
+                .update(worker=self.worker, claimed_at=now, claims=F("claims") + 1)
+            )
+
+    def _mine(self, claimed_at: datetime) -> list[Email]:
+        order = (
+            conf.SENDING_ORDER
+            if conf.SENDING_ORDER != PostOfficeSettings.SENDING_ORDER
+            else [F("priority").desc(nulls_last=True), "due_at", "id"]
+        )
+        held = Email.objects.primary().held_by(self.worker.pk).filter(claimed_at=claimed_at)
+        return list(held.select_related("template").order_by(*order))
+
+
+def lanes(aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
+    """Return the lanes of these backends, urgent ones first, each in its order."""
+    for priority in PRIORITIES:
+        for alias in aliases:
+            for status in STATUSES:
+                lane = Q(status=status, backend_alias=alias)
+                lane &= Q(priority__isnull=True) if priority is None else Q(priority=priority)
+                yield Email.objects.primary().filter(lane).order_by("due_at", "id")
+
+
+def something_is_due(aliases: Sequence[str], now: datetime) -> bool:
+    """Return whether a claim would find mail."""
+    return any(lane.due(now).unheld()[:1] for lane in lanes(["", *aliases]))
+
+
+def claim_one(email: Email, worker: Worker, now: datetime) -> bool:
+    """Claim this mail, due or not. Returns False when another holds it or it is finished."""
+    row = Email.objects.primary().filter(pk=email.pk).unfinished().unheld()
+    if not row.update(worker=worker, claimed_at=now, claims=F("claims") + 1):
+        return False
+    email.worker, email.claimed_at = worker, now
+    return True
+
+
+def release(pks: Sequence[int], worker: Worker, now: datetime) -> int:
+    """Give mails back as they were before the claim. Returns how many were still held."""
+    if not pks:
+        return 0
+    held = Email.objects.primary().held_by(worker.pk).filter(pk__in=pks)
+    return held.update(worker=None, claimed_at=None, claims=0, last_updated=now)

@@ -1,0 +1,206 @@
+"""Workers: their rows, their beats, and the freeing of what dead ones held.
+
+A worker is dead when its process is known to be gone (same host, same boot, same process namespace),
+or when its beat has not changed while our own monotonic clock ran for LEASE_DURATION. Its row alone
+says nothing: no wall clock is compared.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from django.db import connections, router
+from django.db.models import F
+from django.utils import timezone
+
+from ..conf import conf
+from ..models import Email, Worker
+
+logger = logging.getLogger("post_office")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessIdentity:
+    """Where a pid means something, and which process it was. Empty where the system does not tell."""
+
+    host: str
+    boot: str
+    pid: int
+    pid_started: int | None
+
+    def is_gone(self) -> bool:
+        """Return whether this process is known to have ended; False also where nothing is known."""
+        here = this_process()
+        if not self.boot or (self.host, self.boot) != (here.host, here.boot):
+            return False
+        started = _process_started(self.pid)
+        return started is None or started != self.pid_started
+
+
+def this_process() -> ProcessIdentity:
+    pid = os.getpid()
+    return ProcessIdentity(
+        host=socket.gethostname(), boot=_boot(), pid=pid, pid_started=_process_started(pid)
+    )
+
+
+def _boot() -> str:
+    """Return the kernel's boot and the namespace of pids, as Linux tells them."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _process_started(pid: int) -> int | None:
+    """Return when a process began, in ticks since boot, or None when it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # proc(5): the name stands in brackets and may hold anything; state is field 3, starttime 22.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+# --- our own row ------------------------------------------------------------------------------
+
+
+def register(now: datetime) -> Worker:
+    """Make a row for a worker in this process, and return it."""
+    here = this_process()
+    return _workers().create(
+        host=here.host,
+        boot=here.boot,
+        pid=here.pid,
+        pid_started=here.pid_started,
+        started_at=now,
+        beat_at=now,
+    )
+
+
+def beat(worker: Worker, now: datetime) -> bool:
+    """Show that the worker lives. Returns False when its row is gone: it has been taken for dead."""
+    return bool(_workers().filter(pk=worker.pk).update(beat=F("beat") + 1, beat_at=now))
+
+
+def retire(worker: Worker) -> None:
+    """End a worker: whatever it should still hold is free, and its row goes."""
+    free(worker.pk)
+
+
+def beat_interval() -> float:
+    """Return the seconds between two beats: twelve in a lease."""
+    return conf.LEASE_DURATION.total_seconds() / 12
+
+
+@contextmanager
+def short_lived_worker(now: datetime) -> Iterator[Worker]:
+    """A worker for a few mails in a process that is none, such as a web server.
+
+    Its beat comes from a thread of its own, as the caller's is busy sending. The thread touches the
+    database only when the block takes longer than a beat.
+    """
+    worker = register(now)
+    done = threading.Event()
+
+    def keep_beating() -> None:
+        try:
+            while not done.wait(beat_interval()):
+                beat(worker, timezone.now())
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=keep_beating, name=f"post_office beat {worker}", daemon=True)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        done.set()
+        retire(worker)
+
+
+# --- the others -------------------------------------------------------------------------------
+
+
+@dataclass
+class Observer:
+    """Watches the beats of workers that hold mail, and frees what the dead ones held.
+
+    Args:
+        clock: A monotonic clock, in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[UUID, tuple[int, float]] = field(default_factory=dict)
+    _alive: set[UUID] = field(default_factory=set)
+
+    def free_dead(self, me: Worker) -> int:
+        """Free the mail of workers that are dead by now; returns how many mails came free."""
+        freed = 0
+        holders = set(_holders().exclude(worker_id=me.pk))
+        rows = {worker.pk: worker for worker in _workers().exclude(pk=me.pk)}
+        for worker_id in holders | rows.keys():
+            worker = rows.get(worker_id)
+            if worker is None:
+                logger.warning("Worker %s holds mail but has no row; its mail is freed.", worker_id)
+            elif not self._is_dead(worker):
+                continue
+            freed += free(worker_id)
+            self._seen.pop(worker_id, None)
+        return freed
+
+    def undecided(self, me: Worker) -> list[Worker]:
+        """Return the workers that hold mail and of which we cannot tell yet whether they live."""
+        holders = set(_holders().exclude(worker_id=me.pk))
+        return [worker for worker in _workers().filter(pk__in=holders) if worker.pk not in self._alive]
+
+    def _is_dead(self, worker: Worker) -> bool:
+        process = ProcessIdentity(
+            host=worker.host, boot=worker.boot, pid=worker.pid, pid_started=worker.pid_started
+        )
+        if process.is_gone():
+            logger.warning("Worker %s is gone; its mail is freed.", worker)
+            return True
+        beat_seen, since = self._seen.setdefault(worker.pk, (worker.beat, self.clock()))
+        if worker.beat != beat_seen:
+            self._seen[worker.pk] = (worker.beat, self.clock())
+            self._alive.add(worker.pk)
+            return False
+        silent = self.clock() - since
+        if silent < conf.LEASE_DURATION.total_seconds():
+            if silent > 2 * beat_interval():
+                self._alive.discard(worker.pk)
+            return False
+        logger.warning("Worker %s has been silent for %.0f seconds; its mail is freed.", worker, silent)
+        return True
+
+
+def free(worker_id: UUID) -> int:
+    """Take everything from a dead worker. Returns how many mails became claimable again.
+
+    The mail is freed before the row goes: whoever dies in between leaves a row, and so a trace.
+    """
+    # Whatever their status: code that knows no claims may have ended one meanwhile.
+    freed = Email.objects.primary().filter(worker_id=worker_id).update(worker=None, claimed_at=None)
+    _workers().filter(pk=worker_id).delete()
+    return freed
+
+
+def _workers():  # type: ignore[no-untyped-def]
+    return Worker.objects.using(router.db_for_write(Worker))
+
+
+def _holders():  # type: ignore[no-untyped-def]
+    return Email.objects.primary().held().order_by().values_list("worker_id", flat=True).distinct()

@@ -1,0 +1,282 @@
+"""Outcomes: what an attempt came to, written down. The only writer of `status` and of `Log`.
+
+Every UPDATE says "still held by me" (or "held by nobody") and returns how many rows it changed. A
+settle of a mail that was taken over meanwhile changes nothing, and says so in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.dispatch import Signal
+
+from .. import signals
+from ..enums import STATUS
+from ..models import Email, Log, Worker
+from ..querysets import EmailQuerySet
+
+logger = logging.getLogger("post_office")
+
+# What every end of a claim writes.
+UNHELD: dict[str, Any] = {"worker": None, "claimed_at": None, "claims": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How an attempt failed, in words that stay: for the log and for receivers of signals."""
+
+    message: str
+    exception_type: str
+    code: int | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """The backend took the mail."""
+
+    backend: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """A fault that may pass: the mail is due again at this moment."""
+
+    at: datetime
+    backend: str
+    report: Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The mail will not be tried again."""
+
+    backend: str
+    report: Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """Nothing was sent and no attempt is counted; `report` where the backend was at fault."""
+
+    backend: str
+    report: Report | None = None
+
+
+Outcome = Sent | Retry | Failed | Released
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """How many outcomes were written, by kind; `lost` were no longer ours to write."""
+
+    sent: int = 0
+    failed: int = 0
+    requeued: int = 0
+    released: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Settled) -> Settled:
+        return Settled(**{name: getattr(self, name) + getattr(other, name) for name in self.__dict__})
+
+
+def settle(
+    results: Sequence[tuple[Email, Outcome]], worker: Worker, log_level: int, now: datetime
+) -> Settled:
+    """Write outcomes, together with their rows in the log, in one transaction.
+
+    The instances are brought up to date, and signals are sent, after the rows say so.
+
+    Args:
+        results: Mails that `worker` holds, each with its outcome.
+        log_level: 0 logs nothing, 1 what failed, 2 all.
+    """
+    using = router.db_for_write(Email)
+    with transaction.atomic(using=using):
+        written = [
+            *_settle_sent([pair for pair in results if isinstance(pair[1], Sent)], worker, now),
+            *(
+                (email, outcome)
+                for email, outcome in results
+                if not isinstance(outcome, Sent) and _settle_one(email, outcome, worker, now)
+            ),
+        ]
+        _write_log(written, log_level)
+    _report_lost(results, written)
+    for email, outcome in written:
+        _bring_up_to_date(email, outcome, now)
+    _send_signals(written)
+    return _count(results, written)
+
+
+def expire(pks: Sequence[int], now: datetime) -> int:
+    """End mail that nobody holds and whose `expires_at` is past. Returns how many rows changed."""
+    changed = _end(Email.objects.primary().expired(now).unheld(), pks, STATUS.expired, now)
+    _send(signals.email_expired, _rows(changed))
+    return len(changed)
+
+
+def cancel(pks: Sequence[int], now: datetime, *, actor: str | None = None) -> int:
+    """End mail that nobody holds, before it is sent. Returns how many rows changed."""
+    changed = _end(Email.objects.primary().unfinished().unheld(), pks, STATUS.canceled, now)
+    _send(signals.email_canceled, _rows(changed))
+    if changed:
+        logger.info("Canceled %d emails%s.", len(changed), f" by {actor}" if actor else "")
+    return len(changed)
+
+
+def requeue(pks: Iterable[int], now: datetime) -> int:
+    """Put finished mail into the queue again, due now. Returns how many rows changed.
+
+    Its retries start anew, and an `expires_at` that is past no longer counts.
+    """
+    rows = Email.objects.primary().filter(pk__in=list(pks))
+    again: dict[str, Any] = {
+        "status": STATUS.queued,
+        "scheduled_time": None,
+        "number_of_retries": None,
+        "last_updated": now,
+        **UNHELD,
+    }
+    rows.finished().filter(expires_at__lte=now).update(expires_at=None)
+    return rows.finished().update(**again)
+
+
+# --- settling ---------------------------------------------------------------------------------
+
+
+def _end(rows: EmailQuerySet, pks: Sequence[int], status: int, now: datetime) -> set[int]:
+    """Give these of the rows their last status, in one UPDATE. Returns the keys of those changed.
+
+    The UPDATE comes first: a transaction that reads first cannot always write on SQLite.
+    """
+    if not pks:
+        return set()
+    changed = rows.filter(pk__in=pks).update(status=status, last_updated=now, **UNHELD)
+    if changed == len(pks):
+        return set(pks)
+    # Some were not ours to change. Those that are have this moment, to the microsecond.
+    ended = Email.objects.primary().filter(pk__in=pks, status=status, last_updated=now)
+    return set(ended.values_list("pk", flat=True))
+
+
+def _rows(pks: set[int]) -> Iterable[Email]:
+    return Email.objects.primary().filter(pk__in=pks) if pks else ()
+
+
+def _settle_sent(
+    results: Sequence[tuple[Email, Outcome]], worker: Worker, now: datetime
+) -> list[tuple[Email, Outcome]]:
+    held = Email.objects.primary().held_by(worker.pk)
+    changed = _end(held, [email.pk for email, _ in results], STATUS.sent, now)
+    return [pair for pair in results if pair[0].pk in changed]
+
+
+def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -> bool:
+    values: dict[str, Any] = {"last_updated": now, **UNHELD}
+    match outcome:
+        case Retry():
+            values["status"] = STATUS.requeued
+            values["scheduled_time"] = outcome.at
+            values["number_of_retries"] = Coalesce(F("number_of_retries"), 0) + 1
+        case Failed():
+            values["status"] = STATUS.failed
+        case Released():
+            pass
+        case _:
+            raise TypeError(f"{outcome!r} is no outcome that is settled one by one")
+    return bool(Email.objects.primary().held_by(worker.pk).filter(pk=email.pk).update(**values))
+
+
+def _write_log(written: Sequence[tuple[Email, Outcome]], log_level: int) -> None:
+    rows = [
+        row
+        for email, outcome in written
+        if (row := _log_row(email, outcome)) and log_level >= _level_of(outcome)
+    ]
+    if rows:
+        Log.objects.using(router.db_for_write(Log)).bulk_create(rows)
+
+
+def _level_of(outcome: Outcome) -> int:
+    return 2 if isinstance(outcome, Sent) else 1
+
+
+def _log_row(email: Email, outcome: Outcome) -> Log | None:
+    attempt = (email.number_of_retries or 0) + 1
+    if isinstance(outcome, Sent):
+        return Log(email=email, status=STATUS.sent, message="", backend=outcome.backend, attempt=attempt)
+    if outcome.report is None:
+        return None
+    return Log(
+        email=email,
+        status=STATUS.failed,
+        message=outcome.report.message,
+        exception_type=outcome.report.exception_type[:255],
+        code=outcome.report.code,
+        answer=outcome.report.answer,
+        backend=outcome.backend,
+        # A fault of the backend is no attempt of the mail.
+        attempt=None if isinstance(outcome, Released) else attempt,
+    )
+
+
+def _report_lost(results: Sequence[tuple[Email, Outcome]], written: Sequence[tuple[Email, Outcome]]) -> None:
+    mine = {email.pk for email, _ in written}
+    for email, outcome in results:
+        if email.pk not in mine:
+            logger.warning(
+                "Email %s came to %s here, but another worker had taken it over; nothing is written.",
+                email.pk,
+                type(outcome).__name__,
+            )
+
+
+def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
+    email.worker, email.claimed_at, email.claims, email.last_updated = None, None, 0, now
+    match outcome:
+        case Sent():
+            email.status = STATUS.sent
+        case Retry():
+            email.status = STATUS.requeued
+            email.scheduled_time = outcome.at
+            email.number_of_retries = (email.number_of_retries or 0) + 1
+        case Failed():
+            email.status = STATUS.failed
+
+
+def _send_signals(written: Sequence[tuple[Email, Outcome]]) -> None:
+    for kind, signal in (
+        (Sent, signals.email_sent),
+        (Failed, signals.email_failed),
+        (Retry, signals.email_requeued),
+    ):
+        pairs = [pair for pair in written if isinstance(pair[1], kind)]
+        if pairs:
+            _send(signal, [email for email, _ in pairs], outcomes=[outcome for _, outcome in pairs])
+
+
+def _send(signal: Signal, emails: Iterable[Email], **facts: Any) -> None:
+    if not signal.receivers:
+        return
+    if listed := list(emails):
+        signal.send_robust(sender=Email, emails=listed, **facts)
+
+
+def _count(results: Sequence[tuple[Email, Outcome]], written: Sequence[tuple[Email, Outcome]]) -> Settled:
+    kinds = [type(outcome) for _, outcome in written]
+    return Settled(
+        sent=kinds.count(Sent),
+        failed=kinds.count(Failed),
+        requeued=kinds.count(Retry),
+        released=kinds.count(Released),
+        lost=len(results) - len(written),
+    )

@@ -52,7 +52,7 @@ def construct_backend(
 
 def mailer_aliases() -> list[str]:
     """Return the aliases of MAILERS."""
-    return list(settings.MAILERS)
+    return list(getattr(settings, "MAILERS", ()))
 
 
 def mailer(alias: str) -> BaseEmailBackend:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import jsonfield
 from django.core.exceptions import ValidationError
@@ -17,8 +18,13 @@ from .addresses import join_mailboxes, split_mailboxes
 from .conf import conf
 from .validators import validate_comma_separated_emails
 
+if TYPE_CHECKING:
+    TextField = models.TextField[Sequence[str] | str, list[str]]
+else:
+    TextField = models.TextField
 
-class CommaSeparatedEmailField(models.TextField):  # type: ignore[type-arg]
+
+class CommaSeparatedEmailField(TextField):
     """A list of mailboxes in one column, separated by commas.
 
     Reads as a list of str. Takes a list, or text with commas; display names may hold commas in

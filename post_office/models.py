@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.storage import Storage, default_storage, storages
@@ -276,7 +276,7 @@ def get_file_storage() -> Storage:
     """Return the storage of attachments, as FILE_STORAGE names it."""
     if conf.FILE_STORAGE:
         return storages[conf.FILE_STORAGE]
-    return cast(Storage, default_storage)
+    return default_storage
 
 
 class Attachment(models.Model):

@@ -11,7 +11,7 @@ from django.db.models import Q
 from .enums import OPEN
 
 if TYPE_CHECKING:
-    from .models import EmailTemplate
+    from .models import Email, EmailTemplate  # noqa: F401 - Email is named in a string below
 
 
 class EmailQuerySet(models.QuerySet["Email"]):

@@ -38,7 +38,7 @@ css_properties = (
 
 def clean_html(body: str) -> SafeString:
     """Return HTML without scripts, forms, event handlers, comments and foreign schemes of links."""
-    cleaned = bleach.clean(
+    cleaned: str = bleach.clean(
         body,
         tags=tags,
         attributes=attributes,

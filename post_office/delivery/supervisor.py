@@ -196,8 +196,8 @@ def stopped_by_signals(supervisor: Supervisor) -> Iterator[None]:
         supervisor.stop()
         signal.signal(number, before[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, stop)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        before[signal_number] = signal.signal(signal_number, stop)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import router, transaction
 
 from ..models import Attachment, Email
+from ..querysets import EmailQuerySet
 
 
 def count_removable(cutoff: datetime) -> int:
@@ -55,12 +56,12 @@ def remove_orphaned_attachments(batch_size: int = 1000) -> int:
 def _delete_file(attachment: Attachment) -> None:
     # Some storages raise for a file that is gone already; then there is nothing to do.
     try:
-        attachment.file.storage.delete(attachment.file.name)
+        attachment.file.storage.delete(str(attachment.file.name))
     except FileNotFoundError:
         pass
 
 
-def _removable(cutoff: datetime) -> Any:
+def _removable(cutoff: datetime) -> EmailQuerySet:
     return Email.objects.primary().finished().unheld().filter(created__lt=cutoff)
 
 

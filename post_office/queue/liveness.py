@@ -20,7 +20,7 @@ from pathlib import Path
 from uuid import UUID
 
 from django.db import connections, router
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from ..conf import conf
@@ -149,7 +149,7 @@ class Observer:
     def free_dead(self, me: Worker) -> int:
         """Free the mail of workers that are dead by now; returns how many mails came free."""
         freed = 0
-        holders = set(_holders().exclude(worker_id=me.pk))
+        holders = _holders(besides=me)
         rows = {worker.pk: worker for worker in _workers().exclude(pk=me.pk)}
         for worker_id in holders | rows.keys():
             worker = rows.get(worker_id)
@@ -163,7 +163,7 @@ class Observer:
 
     def undecided(self, me: Worker) -> list[Worker]:
         """Return the workers that hold mail and of which we cannot tell yet whether they live."""
-        holders = set(_holders().exclude(worker_id=me.pk))
+        holders = _holders(besides=me)
         return [worker for worker in _workers().filter(pk__in=holders) if worker.pk not in self._alive]
 
     def _is_dead(self, worker: Worker) -> bool:
@@ -198,9 +198,11 @@ def free(worker_id: UUID) -> int:
     return freed
 
 
-def _workers():  # type: ignore[no-untyped-def]
+def _workers() -> QuerySet[Worker]:
     return Worker.objects.using(router.db_for_write(Worker))
 
 
-def _holders():  # type: ignore[no-untyped-def]
-    return Email.objects.primary().held().order_by().values_list("worker_id", flat=True).distinct()
+def _holders(*, besides: Worker) -> set[UUID]:
+    """Return the workers, living or not, that hold mail."""
+    held = Email.objects.primary().held().exclude(worker_id=besides.pk).order_by()
+    return {worker_id for worker_id in held.values_list("worker_id", flat=True).distinct() if worker_id}

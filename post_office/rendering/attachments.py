@@ -132,7 +132,7 @@ class Store:
 
     def undo(self) -> None:
         for _upload, attachment in self._kept.values():
-            attachment.file.storage.delete(attachment.file.name)
+            attachment.file.storage.delete(str(attachment.file.name))
 
 
 def link(emails: Iterable[tuple[Email, Iterable[Upload]]], store: Store) -> None:
@@ -171,8 +171,9 @@ def read(attachment: Attachment) -> bytes:
     Raises:
         AttachmentGone: The storage has no such file.
     """
+    path = str(attachment.file.name)
     try:
-        with attachment.file.storage.open(attachment.file.name, "rb") as file:
+        with attachment.file.storage.open(path, "rb") as file:
             return bytes(file.read())
     except FileNotFoundError as fault:
-        raise AttachmentGone(attachment.name, attachment.file.name) from fault
+        raise AttachmentGone(attachment.name, path) from fault

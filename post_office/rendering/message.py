@@ -106,7 +106,7 @@ def assemble(parts: Parts, *, with_message_id: bool = True) -> BuiltMessage:
     elif rendered.html_message:
         message.content_subtype = "html"
     for image in rendered.images:
-        message.attachments.append(image.as_part())  # type: ignore[arg-type]
+        message.attachments.append(image.as_part())
     for attachment in parts.attachments:
         _attach(message, attachment)
     return message
@@ -122,7 +122,7 @@ def _attach(message: EmailMessage, attachment: Attachment) -> None:
     # Stored with an encoding of its own: the file holds the encoded form already.
     payload = content.decode("ascii", "surrogateescape") if encoded else content
     part = mime_part(attachment.mimetype, payload, headers.items(), filename=attachment.name)
-    message.attachments.append(part)  # type: ignore[arg-type]
+    message.attachments.append(part)
 
 
 def _overridden(recipients: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -52,7 +52,7 @@ def get_email_template(name: str, language: str = "") -> EmailTemplate:
     if not _cache_is_on():
         return _load(name, language)
     key = cache_key(name, language)
-    template = cache().get(key)
+    template: EmailTemplate | None = cache().get(key)
     if template is None:
         template = _load(name, language)
         cache().set(key, template)

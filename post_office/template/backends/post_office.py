@@ -48,7 +48,7 @@ class Template(DjangoTemplate):
         images = {image.cid: image for html in rendered for image in html.images}
         for cid, image in images.items():
             if any(f"cid:{cid}" in str(body) for body in bodies):
-                email_message.attachments.append(image.as_part())  # type: ignore[arg-type]
+                email_message.attachments.append(image.as_part())
 
 
 class PostOfficeTemplates(DjangoTemplates):

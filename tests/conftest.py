@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,15 @@ from django.conf import settings
 CONFIGURED = {
     name: getattr(settings, name) for name in ("EMAIL_BACKEND", "MAILERS") if settings.is_overridden(name)
 }
+
+
+def pytest_sessionstart() -> None:
+    settings.TEST_FOLDER.mkdir()
+
+
+@pytest.hookimpl(trylast=True)  # after the database in it is dropped
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(settings.TEST_FOLDER)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,26 +4,24 @@ Chosen by the environment: DATABASE (sqlite, postgres or mariadb) and DATABASE_N
 POSTGRES_HOST, _PORT, _USER and _PASSWORD, MARIADB_HOST, _PORT, _USER and _PASSWORD, REDIS_URL, AMQP_URL.
 """
 
-import atexit
 import os
-import shutil
+import secrets
 import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 
-# One folder per run for files that nobody keeps. It is handed on in the environment, so that the processes
-# which a test starts have the same one.
-if "TEST_FOLDER" not in os.environ:
-    os.environ["TEST_FOLDER"] = tempfile.mkdtemp(prefix="post_office-tests-")
-    atexit.register(shutil.rmtree, os.environ["TEST_FOLDER"], ignore_errors=True)
-TEST_FOLDER = Path(os.environ["TEST_FOLDER"])
+# One folder per run for files that nobody keeps; conftest.py makes it. Its name is handed on in the
+# environment, so that the processes which a test starts have the same one.
+TEST_FOLDER = Path(
+    os.environ.setdefault("TEST_FOLDER", f"{tempfile.gettempdir()}/post_office-tests-{secrets.token_hex(4)}")
+)
 
 _name = os.environ.get("DATABASE_NAME", "")
 servers = {
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": _name or TEST_FOLDER / "db.sqlite3",
+        "NAME": _name or ":memory:",
         # Seconds to wait for another writer, as Django's documentation advises. No transaction_mode:
         # a project that sets none is the usual one.
         "OPTIONS": {"timeout": 20},

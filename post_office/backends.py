@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from email.message import Message
 from typing import Any
@@ -38,6 +39,12 @@ class EmailBackend(BaseEmailBackend):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if username or password:
+            warnings.warn(
+                "auth_user and auth_password are not kept with queued mail. Configure a backend with this "
+                "login in POST_OFFICE['BACKENDS'] and name it in `using`.",
+                stacklevel=2,
+            )
         self.fail_silently = fail_silently
         self.using = using
         self.priority = priority

@@ -85,7 +85,9 @@ def draft(
             "render_on_delivery: True needs a template to render; give its name in template."
         )
     email = Email(
-        from_email=_line("sender", django_settings.DEFAULT_FROM_EMAIL if sender is None else sender),
+        from_email=validate_header_value(
+            "sender", str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
+        ),
         to=to,
         cc=cc,
         bcc=bcc,
@@ -109,7 +111,8 @@ def draft(
             html_message=chosen.html_content,
         )
     elif verbatim:
-        email.subject, email.message, email.html_message = subject, message, html_message
+        email.subject = validate_header_value("subject", subject)
+        email.message, email.html_message = message, html_message
     else:
         rendered = templates.render(
             subject=chosen.subject if chosen else subject,
@@ -201,10 +204,6 @@ def _context(context: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(context, Mapping):
         raise InvalidArgument(f"context: {context!r} is not a dict.")
     return dict(context)
-
-
-def _line(argument: str, value: Any) -> str:
-    return validate_header_value(argument, str(value))
 
 
 def _validate(email: Email) -> None:

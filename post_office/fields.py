@@ -46,7 +46,7 @@ class CommaSeparatedEmailField(TextField):
     def get_prep_value(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return join_mailboxes(str(mailbox) for mailbox in value)
-        return super().get_prep_value(value)
+        return value if value is None else str(value)
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
         return self.to_python(value)

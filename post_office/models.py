@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .rendering.message import BuiltMessage
 
 
+# The columns of a claim. Written by queue/claims, outcomes and liveness only.
+CLAIM = frozenset({"worker", "claimed_at", "claims"})
+
+
 class Email(models.Model):
     """One mail, from the moment it is queued until it is cleaned up."""
 
@@ -92,7 +96,7 @@ class Email(models.Model):
         output_field=models.DateTimeField(null=True),
         db_persist=True,
     )
-    # The claim: who delivers this mail now. Written by queue/claims, outcomes and liveness only.
+    # The claim: who delivers this mail now.
     worker = models.ForeignKey(
         "post_office.Worker",
         null=True,
@@ -131,6 +135,14 @@ class Email(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.full_clean()
+        if not args and not self._state.adding and not kwargs.keys() & {"force_insert", "update_fields"}:
+            # An instance knows the claim as it was when it was loaded; to write that back would
+            # take the mail from the worker that is sending it now.
+            kwargs["update_fields"] = [
+                field.name
+                for field in self._meta.concrete_fields
+                if not (field.primary_key or field.generated or field.name in CLAIM)
+            ]
         super().save(*args, **kwargs)
 
     def clean(self) -> None:

@@ -57,7 +57,7 @@ class Claimer:
         return self._mine(now) if taken else []
 
     def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
-        if conf.SENDING_ORDER != PostOfficeSettings.SENDING_ORDER:
+        if not by_lanes():
             yield Email.objects.primary().filter(backend_alias__in=aliases).order_by(*conf.SENDING_ORDER)
             return
         # No backend is always first among its equals.
@@ -100,13 +100,14 @@ class Claimer:
             )
 
     def _mine(self, claimed_at: datetime) -> list[Email]:
-        order = (
-            conf.SENDING_ORDER
-            if conf.SENDING_ORDER != PostOfficeSettings.SENDING_ORDER
-            else [F("priority").desc(nulls_last=True), "due_at", "id"]
-        )
+        order = [F("priority").desc(nulls_last=True), "due_at", "id"] if by_lanes() else conf.SENDING_ORDER
         held = Email.objects.primary().held_by(self.worker.pk).filter(claimed_at=claimed_at)
         return list(held.select_related("template").order_by(*order))
+
+
+def by_lanes() -> bool:
+    """Return whether mail goes in the default order, which is that of the lanes."""
+    return list(conf.SENDING_ORDER) == PostOfficeSettings.SENDING_ORDER
 
 
 def lanes(aliases: Sequence[str]) -> Iterable[EmailQuerySet]:

@@ -1,0 +1,95 @@
+"""Deleting old mail, and files that no mail needs."""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from post_office import mail
+from post_office.models import STATUS, Attachment, Email, Log
+from post_office.queue import liveness
+from post_office.queue.claims import claim_one
+
+# A real transaction, since files go when it is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def old_mail(status: int | None, **arguments: Any) -> Email:
+    email = mail.send("ann@example.com", "me@example.com", **arguments)
+    Email.objects.filter(pk=email.pk).update(status=status, created=timezone.now() - timedelta(days=91))
+    return email
+
+
+def cleanup(**options: Any) -> str:
+    out = StringIO()
+    call_command("cleanup_mail", stdout=out, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("status", [STATUS.sent, STATUS.failed, STATUS.expired, STATUS.canceled, None])
+def test_old_mail_that_is_over_is_deleted_with_its_log(status: int | None) -> None:
+    email = old_mail(status)
+    Log.objects.create(email=email, status=STATUS.sent, message="")
+    new = mail.send("ann@example.com", "me@example.com")
+    Email.objects.filter(pk=new.pk).update(status=status)
+    assert "Deleted 1 mails created before" in cleanup()
+    assert list(Email.objects.all()) == [new]
+    assert not Log.objects.exists()
+
+
+@pytest.mark.parametrize("status", [STATUS.queued, STATUS.requeued])
+def test_mail_that_is_still_to_be_sent_is_never_deleted(status: int) -> None:
+    email = old_mail(status, scheduled_time=timezone.now() + timedelta(days=1))
+    assert "Deleted 0 mails" in cleanup(days=0)
+    assert Email.objects.get() == email
+
+
+def test_mail_in_delivery_is_not_deleted() -> None:
+    email = mail.send("ann@example.com", "me@example.com")
+    claim_one(email, liveness.register(timezone.now()), timezone.now())
+    Email.objects.update(status=STATUS.sent, created=timezone.now() - timedelta(days=91))
+    assert "Deleted 0 mails" in cleanup()
+
+
+def test_attachments_stay_as_long_as_a_mail_needs_them() -> None:
+    shared = mail.send_many(
+        [{"recipients": "ann@example.com", "sender": "me@example.com", "attachments": {"a.txt": b"shared"}}]
+        * 2
+    )
+    alone = old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
+    Email.objects.filter(pk=shared[0].pk).update(
+        status=STATUS.sent, created=timezone.now() - timedelta(days=91)
+    )
+    path = alone.attachments.get().file.name
+    dry = cleanup(delete_attachments=True, dry_run=True)
+    assert "Would delete 2 mails" in dry
+    assert "and 1 attachments" in dry
+    assert Email.objects.count() == 3
+    done = cleanup(delete_attachments=True, batch_size=1)
+    assert "Deleted 2 mails" in done
+    assert "and 1 attachments" in done
+    assert Attachment.objects.get().name == "a.txt"
+    assert default_storage.exists(Attachment.objects.get().file.name)
+    assert not default_storage.exists(path)
+
+
+def test_attachments_stay_unless_asked_for() -> None:
+    old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
+    assert "and 0 attachments" in cleanup()
+    assert Attachment.objects.count() == 1
+
+
+def test_a_file_that_is_gone_already_is_no_fault() -> None:
+    email = old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
+    default_storage.delete(email.attachments.get().file.name)
+    assert "and 1 attachments" in cleanup(delete_attachments=True)
+
+
+@pytest.mark.parametrize("options", [{"days": -1}, {"batch_size": 0}])
+def test_numbers_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(CommandError, match="is too small"):
+        cleanup(**options)

@@ -1,0 +1,120 @@
+"""Backends by alias: BACKENDS as people write them, on every Django."""
+
+from typing import Any
+
+import pytest
+from django.core.mail.backends import console, dummy, filebased, locmem, smtp
+
+from post_office.checks import check_backends
+from post_office.delivery import connections as conn
+from post_office.exceptions import SelfReferringBackend, UnknownBackend
+
+
+@pytest.fixture
+def backends(settings: Any) -> Any:
+    def configure(**entries: Any) -> None:
+        settings.POST_OFFICE = {"BACKENDS": entries}
+
+    return configure
+
+
+NAMES = [
+    ("console", console.EmailBackend),
+    ("console.EmailBackend", console.EmailBackend),
+    ("locmem.EmailBackend", locmem.EmailBackend),
+    ("dummy", dummy.EmailBackend),
+    ("django.core.mail.backends.dummy.EmailBackend", dummy.EmailBackend),
+    ({"BACKEND": "locmem"}, locmem.EmailBackend),
+]
+
+
+@pytest.mark.parametrize(("entry", "backend_class"), NAMES, ids=str)
+def test_a_backend_may_be_named_in_short_or_in_full(entry: Any, backend_class: type, backends: Any) -> None:
+    backends(default=entry)
+    assert type(conn.open_connection("default")) is backend_class
+
+
+def test_options_are_given_to_the_backend(backends: Any, tmp_path: Any) -> None:
+    backends(default={"BACKEND": "filebased", "OPTIONS": {"file_path": str(tmp_path)}})
+    backend = conn.open_connection("default")
+    assert isinstance(backend, filebased.EmailBackend)
+    assert backend.file_path == str(tmp_path)
+    backend.close()
+
+
+@pytest.fixture
+def unopened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an SMTP backend be made where there is no server."""
+    monkeypatch.setattr(smtp.EmailBackend, "open", lambda self: None)
+
+
+@pytest.mark.usefixtures("unopened")
+@pytest.mark.parametrize("entry", ["smtp", "smtp.EmailBackend", {"BACKEND": "smtp"}], ids=str)
+def test_smtp_without_options_reads_djangos_settings(entry: Any, backends: Any) -> None:
+    backends(default=entry)
+    backend = conn.open_connection("default")
+    assert isinstance(backend, smtp.EmailBackend)
+    assert (backend.host, backend.port) == ("localhost", 25)
+
+
+@pytest.mark.usefixtures("unopened")
+@pytest.mark.parametrize(("options", "timeout"), [({}, 180), ({"timeout": 7}, 7)])
+def test_a_server_that_stops_answering_holds_no_thread_for_ever(
+    options: dict[str, Any], timeout: int, backends: Any
+) -> None:
+    backends(default={"BACKEND": "smtp", "OPTIONS": {"host": "127.0.0.1", **options}})
+    assert conn.open_connection("default").timeout == timeout  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["post_office.EmailBackend", "post_office.backends.EmailBackend", "tests.backends.QueueingBackend"],
+)
+def test_a_queue_that_delivers_into_itself_is_refused_by_whatever_path(path: str, backends: Any) -> None:
+    backends(default=path)
+    with pytest.raises(SelfReferringBackend, match="'default' queues mail in post_office itself"):
+        conn.open_connection("default")
+    assert [message.id for message in check_backends()] == ["post_office.E002"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["post_office.EmailBackend", "post_office.backends.EmailBackend", "tests.backends.QueueingBackend"],
+)
+@pytest.mark.filterwarnings("ignore:The EMAIL_BACKEND setting")
+def test_without_backends_smtp_delivers_for_the_queue(path: str, settings: Any) -> None:
+    settings.POST_OFFICE = {}
+    settings.EMAIL_BACKEND = path
+    assert conn.backends() == {"default": {"BACKEND": conn.SMTP, "OPTIONS": {}}}
+    assert conn.aliases() == ["default"]
+
+
+@pytest.mark.filterwarnings("ignore:The EMAIL_BACKEND setting")
+def test_without_backends_another_email_backend_delivers(settings: Any) -> None:
+    settings.POST_OFFICE = {}
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    assert type(conn.open_connection("default")) is dummy.EmailBackend
+
+
+def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:
+    backends(default="dummy")
+    for error in (KeyError, ValueError, UnknownBackend):
+        with pytest.raises(error) as refusal:
+            conn.open_connection("nope")
+        assert str(refusal.value) == "nope is not a valid backend alias"
+
+
+def test_checks_find_what_will_not_work(backends: Any) -> None:
+    backends(bulk="no.such.Backend")
+    assert [message.id for message in check_backends()] == ["post_office.E001", "post_office.E003"]
+
+
+def test_a_thread_keeps_what_it_opened_until_it_closes_it(backends: Any) -> None:
+    backends(default="dummy", other="dummy")
+    one = conn.connections["default"]
+    assert conn.connections["default"] is one
+    assert conn.connections.all() == [one]
+    conn.connections.close()
+    assert conn.connections.all() == []
+    assert conn.connections["default"] is not one
+    conn.connections.close()

@@ -1,0 +1,15 @@
+"""Settings of a project whose commands run in processes of their own: those of the tests, and what the
+test that starts the process says in PROJECT_SETTINGS. Spans of time are in seconds there."""
+
+import json
+import os
+from datetime import timedelta
+
+from post_office.conf import PostOfficeSettings
+from tests.settings import *  # noqa: F403  # the way in which a settings module builds on another
+
+globals().update(json.loads(os.environ["PROJECT_SETTINGS"]))
+POST_OFFICE = {
+    name: timedelta(seconds=value) if isinstance(getattr(PostOfficeSettings, name), timedelta) else value
+    for name, value in globals()["POST_OFFICE"].items()
+}

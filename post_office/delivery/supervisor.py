@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -30,6 +29,7 @@ from ..exceptions import CannotStartProcesses
 from ..queue import claims
 from ..queue.outcomes import Settled
 from .connections import aliases
+from .process import run_worker
 from .worker import WorkerLoop
 
 logger = logging.getLogger("post_office")
@@ -142,7 +142,7 @@ class Supervisor:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_run_worker,
+            target=run_worker,
             args=(theirs, django_settings.SETTINGS_MODULE, _database_names(), _level(self.log_level), limit),
             name="post_office worker",
         )
@@ -224,35 +224,3 @@ def _level(log_level: int | None) -> int:
 def _database_names() -> dict[str, str]:
     """Return the databases in use, which in a test run are not those of the settings."""
     return {alias: str(databases[alias].settings_dict["NAME"]) for alias in databases}
-
-
-def _run_worker(
-    pipe: Connection, settings_module: str, database_names: dict[str, str], log_level: int, limit: int | None
-) -> None:
-    """Run one worker; the main function of a worker process."""
-    # Ctrl-C reaches the whole process group; what it means is for the supervisor to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: told_to_stop.set())
-
-    os.environ["DJANGO_SETTINGS_MODULE"] = settings_module
-    import django
-
-    django.setup()
-    for alias, name in database_names.items():
-        databases[alias].settings_dict["NAME"] = name
-
-    def should_stop() -> bool:
-        # A message, or the end of the pipe: the supervisor says stop, or is no more.
-        return told_to_stop.is_set() or pipe.poll()
-
-    def report(message: Any) -> None:
-        try:
-            pipe.send(message)
-        except OSError:
-            told_to_stop.set()
-
-    loop = WorkerLoop(log_level=log_level, limit=limit, should_stop=should_stop, on_settled=report)
-    loop.run()
-    report(loop.paused)
-    databases.close_all()

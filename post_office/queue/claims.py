@@ -49,12 +49,12 @@ class Claimer:
         if self._last is not None and now <= self._last:
             now = self._last + timedelta(microseconds=1)
         self._last = now
-        taken = 0
+        taken: list[int] = []
         for rows in self._in_order(aliases):
-            if taken >= limit:
+            if len(taken) >= limit:
                 break
-            taken += self._take(rows, limit - taken, now)
-        return self._mine(now) if taken else []
+            taken += self._take(rows, limit - len(taken), now)
+        return self._mine(taken, now) if taken else []
 
     def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
         if not by_lanes():
@@ -64,45 +64,42 @@ class Claimer:
         self._turn = (self._turn + 1) % max(len(aliases), 1)
         yield from lanes([*aliases[self._turn :], *aliases[: self._turn]])
 
-    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> int:
-        taken = 0
-        while taken < limit:
-            head = list(rows.due(now).unheld().values_list("pk", "expires_at")[: limit - taken])
-            if not head:
-                break
+    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[int]:
+        """Claim from one lane; expire what is found past its time, and look behind it."""
+        taken: list[int] = []
+        while len(taken) < limit:
+            wanted = limit - len(taken)
+            head = list(rows.due(now).unheld().values_list("pk", "expires_at")[:wanted])
             late = [pk for pk, expires_at in head if expires_at is not None and expires_at <= now]
-            if late:
-                outcomes.expire(late, now)
-            if len(late) < len(head):
-                got = self._hold(rows.claimable(now), limit - taken, now)
-                taken += got
-                if got == 0 or not late:
-                    break
+            outcomes.expire(late, now)
+            got = self._hold(rows.claimable(now), wanted, now) if len(late) < len(head) else []
+            taken += got
+            if not late:
+                break
         return taken
 
-    def _hold(self, claimable: EmailQuerySet, limit: int, now: datetime) -> int:
+    def _hold(self, claimable: EmailQuerySet, limit: int, now: datetime) -> list[int]:
+        """Mark rows as ours; returns the keys of all that may be."""
         connection = connections[claimable.db]
-        emails = Email.objects.using(claimable.db)
+        candidates = claimable.values_list("pk", flat=True)
         with transaction.atomic(using=claimable.db):
-            candidates = claimable.values_list("pk", flat=True)
             if connection.features.has_select_for_update_skip_locked:
-                pks = list(candidates.select_for_update(skip_locked=True)[:limit])
-                chosen = emails.filter(pk__in=pks) if pks else emails.none()
-            elif connection.features.allow_sliced_subqueries_with_in:
-                # One statement: SQLite takes its lock for writing before it reads.
-                chosen = emails.filter(pk__in=candidates[:limit])
+                candidates = candidates.select_for_update(skip_locked=True)
             else:
-                chosen = emails.filter(pk__in=list(candidates[:limit]))
-            return (
-                chosen.claimable(now)
-                .order_by()
-                .update(worker=self.worker, claimed_at=now, claims=F("claims") + 1)
+                # A write before the first read makes SQLite wait for its turn. After a read it could
+                # not: "database is locked" would come at once.
+                Worker.objects.using(claimable.db).filter(pk=self.worker.pk).update(beat=F("beat"))
+            pks = list(candidates[:limit])
+            # The predicate again: a database without these locks may have given a row to another.
+            Email.objects.using(claimable.db).filter(pk__in=pks).claimable(now).update(
+                worker=self.worker, claimed_at=now, claims=F("claims") + 1
             )
+        return pks
 
-    def _mine(self, claimed_at: datetime) -> list[Email]:
+    def _mine(self, pks: Sequence[int], claimed_at: datetime) -> list[Email]:
         order = [F("priority").desc(nulls_last=True), "due_at", "id"] if by_lanes() else conf.SENDING_ORDER
-        held = Email.objects.primary().held_by(self.worker.pk).filter(claimed_at=claimed_at)
-        return list(held.select_related("template").order_by(*order))
+        held = Email.objects.primary().filter(pk__in=pks).held_by(self.worker.pk)
+        return list(held.filter(claimed_at=claimed_at).select_related("template").order_by(*order))
 
 
 def by_lanes() -> bool:

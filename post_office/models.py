@@ -135,15 +135,22 @@ class Email(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.full_clean()
-        if not args and not self._state.adding and not kwargs.keys() & {"force_insert", "update_fields"}:
+        if self.pk is None:
+            # A copy of a mail in delivery is nobody's yet.
+            self.worker, self.claimed_at, self.claims = None, None, 0
+        elif not (args or kwargs or self._state.adding):
             # An instance knows the claim as it was when it was loaded; to write that back would
             # take the mail from the worker that is sending it now.
-            kwargs["update_fields"] = [
-                field.name
-                for field in self._meta.concrete_fields
-                if not (field.primary_key or field.generated or field.name in CLAIM)
-            ]
+            kwargs["update_fields"] = self._fields_besides_claim()
         super().save(*args, **kwargs)
+
+    def _fields_besides_claim(self) -> list[str]:
+        left_out = {*CLAIM, *self.get_deferred_fields()}
+        return [
+            field.name
+            for field in self._meta.concrete_fields
+            if not (field.primary_key or field.generated or {field.name, field.attname} & left_out)
+        ]
 
     def clean(self) -> None:
         if self.scheduled_time and self.expires_at and self.scheduled_time > self.expires_at:

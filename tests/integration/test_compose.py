@@ -317,6 +317,27 @@ def test_saving_an_old_instance_does_not_take_the_mail_from_its_worker() -> None
     assert (stored.subject, stored.worker_id) == ("new", worker.pk)
 
 
+def test_a_copy_of_a_mail_in_delivery_is_nobodys() -> None:
+    from post_office.queue import claims, liveness
+
+    email = send()
+    claims.claim_one(email, liveness.register(timezone.now()), timezone.now())
+    copy = Email.objects.get(pk=email.pk)
+    copy.pk = None
+    copy.save()
+    assert copy.pk != email.pk
+    assert Email.objects.get(pk=copy.pk).worker_id is None
+    assert Email.objects.get(pk=email.pk).worker_id is not None
+
+
+def test_an_email_loaded_in_part_is_saved_in_part() -> None:
+    email = send(subject="old")
+    part = Email.objects.defer("message", "worker").get(pk=email.pk)
+    part.subject = "new"
+    part.save()
+    assert Email.objects.get(pk=email.pk).subject == "new"
+
+
 def test_addresses_with_commas_survive_the_database() -> None:
     address = '"Doe, \\"J\\" John" <john@example.com>'
     sent = send(recipients=[address])

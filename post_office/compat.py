@@ -16,6 +16,8 @@ from django.core.mail.backends.base import BaseEmailBackend
 HAS_MODERN_EMAIL = django.VERSION >= (6, 0)
 # 6.1: MAILERS and the keyword argument `alias` of backends.
 HAS_MAILERS = django.VERSION >= (6, 1)
+# 6.1: the admin's breadcrumbs are an ordered list, as its style sheet expects.
+ADMIN_BREADCRUMBS_ARE_A_LIST = django.VERSION >= (6, 1)
 
 _quiet = threading.Lock()
 

@@ -31,7 +31,8 @@ Result = TypeVar("Result")
 
 # Remote images and fonts load, as in a mail program; nothing runs and nothing is sent anywhere.
 DOCUMENT_POLICY = (
-    "sandbox; default-src 'none'; img-src data: https: http:; style-src 'unsafe-inline'; font-src https: data:"
+    "sandbox; default-src 'none'; img-src data: https: http:; "
+    "style-src 'unsafe-inline'; font-src https: data:"
 )
 # An SVG opened by its address is a document, too.
 IMAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"

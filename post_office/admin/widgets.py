@@ -18,7 +18,8 @@ class CommaSeparatedEmailWidget(forms.TextInput):
     def format_value(self, value: Any) -> str | None:
         if isinstance(value, (list, tuple)):
             return join_mailboxes(str(mailbox) for mailbox in value)
-        return super().format_value(value)
+        text: str | None = super().format_value(value)
+        return text
 
 
 class SubjectField(forms.TextInput):

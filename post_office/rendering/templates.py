@@ -164,9 +164,17 @@ def _render_text(
     compiled = _compiled(argument, source, engine)
     django_template = getattr(compiled, "template", None)
     if django_template is None:  # Jinja2 or another engine, which has its own way of escaping
-        return str(compiled.render(dict(context)))
+        return _plain(compiled.render(dict(context)))
     autoescape = is_html and django_template.engine.autoescape
-    return str(django_template.render(Context(dict(context), autoescape=autoescape)))
+    return _plain(django_template.render(Context(dict(context), autoescape=autoescape)))
+
+
+def _plain(text: str) -> str:
+    """Return text without the mark of Django's SafeString, which `str()` keeps.
+
+    What is safe in a mail is not so in a page that shows the mail.
+    """
+    return str.__str__(text)
 
 
 def _compiled(argument: str, source: str, engine: str) -> Any:

@@ -1,0 +1,84 @@
+"""What the list and the page of a mail say about it. No column asks the database per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..delivery.connections import aliases
+from ..delivery.deliver import alias_of
+from ..enums import STATUS
+from ..models import Email
+from . import preview
+from .display import badge, status_badge
+from .preview import Unrenderable
+
+SHOWN_RECIPIENTS = 3
+
+
+class EmailColumns:
+    """Columns computed from the row alone."""
+
+    @admin.display(description=gettext_lazy("Status"), ordering="status")
+    def status_badge(self, email: Email) -> str:
+        return status_badge(email)
+
+    @admin.display(description=gettext_lazy("Message-ID"), ordering="message_id")
+    def truncated_message_id(self, email: Email) -> str:
+        return (email.message_id or "")[:10] or str(email.pk)
+
+    @admin.display(description=gettext_lazy("Recipients"), ordering="to")
+    def to_display(self, email: Email) -> str:
+        everyone = [*email.to, *email.cc, *email.bcc]
+        shown = ", ".join(everyone[:SHOWN_RECIPIENTS]) or _("nobody")
+        more = len(everyone) - SHOWN_RECIPIENTS
+        return (
+            _("%(recipients)s and %(number)d more") % {"recipients": shown, "number": more}
+            if more > 0
+            else shown
+        )
+
+    @admin.display(description=gettext_lazy("Subject"), ordering="subject")
+    def shortened_subject(self, email: Email) -> str:
+        subject = preview.subject(email)
+        if isinstance(subject, Unrenderable):
+            return format_html("{} {}", self.use_template(email), badge(_("does not render"), "bad"))
+        return Truncator(subject).chars(100)
+
+    @admin.display(description=gettext_lazy("Template"), ordering="template__name", empty_value="-")
+    def use_template(self, email: Email) -> str | None:
+        return email.template.name if email.template else email.template_name or None
+
+    @admin.display(description=gettext_lazy("Language"), ordering="template__language", empty_value="-")
+    def language(self, email: Email) -> str | None:
+        return (email.template.language if email.template else "") or None
+
+    @admin.display(description=gettext_lazy("Backend"), ordering="backend_alias")
+    def backend(self, email: Email) -> str:
+        alias = alias_of(email)
+        if alias in aliases():
+            return alias
+        # No worker will ever look at it, so somebody must.
+        return format_html("{} {}", alias, badge(_("not configured"), "bad"))
+
+    @admin.display(description=gettext_lazy("Due"), ordering="due_at")
+    def due(self, email: Email) -> Any:
+        return email.due_at
+
+    @admin.display(description=gettext_lazy("Attempts"), ordering="number_of_retries")
+    def attempts(self, email: Email) -> int:
+        # The last attempt of a mail is not counted as a retry.
+        return (email.number_of_retries or 0) + (email.status in (STATUS.sent, STATUS.failed))
+
+    @admin.display(description=gettext_lazy("Queued"), ordering="created")
+    def queued(self, email: Email) -> Any:
+        return email.created
+
+    @admin.display(description=gettext_lazy("Last change"), ordering="last_updated")
+    def changed(self, email: Email) -> Any:
+        return email.last_updated

@@ -1,0 +1,87 @@
+"""The page that asks before something is done. Showing it does nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from .. import compat
+from ..addresses import join_mailboxes
+from ..models import Email
+from . import preview
+from .display import status_badge
+
+CONFIRMED = "confirmed"
+SEEN = "seen"
+TEMPLATE = "admin/post_office/email/confirm.html"
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    """Return whether this request comes from the page that asked."""
+    return request.POST.get(CONFIRMED) == "yes"
+
+
+def seen(email: Email) -> str:
+    """Return what tells this state of a mail from a later one."""
+    return email.last_updated.isoformat()
+
+
+def is_outdated(request: HttpRequest, email: Email) -> bool:
+    """Return whether the mail has changed since the page that asked; as by a second click on it."""
+    return request.POST.get(SEEN, seen(email)) != seen(email)
+
+
+def confirmation(
+    modeladmin: Any,
+    request: HttpRequest,
+    *,
+    title: object,
+    question: str,
+    button: object,
+    email: Email | None = None,
+) -> HttpResponse:
+    """Return the page. Its form sends what this request sent, and that it is confirmed.
+
+    Args:
+        email: The mail in question, if it is one alone.
+    """
+    site, opts = modeladmin.admin_site, modeladmin.opts
+    back = reverse("admin:post_office_email_changelist", current_app=site.name)
+    hidden = [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name not in ("csrfmiddlewaretoken", CONFIRMED, SEEN)
+        for value in values
+    ]
+    if email is not None:
+        back = reverse("admin:post_office_email_change", args=[quote(email.pk)], current_app=site.name)
+        hidden.append((SEEN, seen(email)))
+    context = {
+        **(_facts(email) if email else {}),
+        **site.each_context(request),
+        "title": title,
+        "subtitle": None,
+        "question": question,
+        "button": button,
+        "back": back,
+        "hidden": [*hidden, (CONFIRMED, "yes")],
+        "original": email,
+        "opts": opts,
+        "breadcrumbs_are_a_list": compat.ADMIN_BREADCRUMBS_ARE_A_LIST,
+        "media": modeladmin.media,
+    }
+    request.current_app = site.name
+    return TemplateResponse(request, TEMPLATE, context)
+
+
+def _facts(email: Email) -> dict[str, object]:
+    subject = preview.subject(email)
+    return {
+        "recipients": join_mailboxes([*email.to, *email.cc, *email.bcc]),
+        "subject": subject.reason if isinstance(subject, preview.Unrenderable) else subject,
+        "status": status_badge(email),
+    }

@@ -1,0 +1,121 @@
+"""What the page of a mail shows beside its form: the texts as rendered, and every column as stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.sites import AdminSite
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..models import Email, Worker
+from . import preview
+from .display import badge, header_table, source, structure, when
+from .preview import Unrenderable
+
+
+class EmailDetails:
+    """Read-only fields of one mail. A mail that does not render shows why in each of them."""
+
+    if TYPE_CHECKING:
+        admin_site: AdminSite
+
+    @admin.display(description=gettext_lazy("Subject"))
+    def render_subject(self, email: Email) -> str:
+        shown = preview.look(email)
+        return not_rendered(shown) if isinstance(shown, Unrenderable) else shown.subject or "-"
+
+    @admin.display(description=gettext_lazy("Preview"))
+    def render_html_body(self, email: Email) -> str:
+        shown = preview.look(email)
+        if isinstance(shown, Unrenderable):
+            return not_rendered(shown)
+        if not shown.html_message:
+            return _("This email has no HTML.")
+        url = reverse("admin:post_office_email_preview", args=[email.pk], current_app=self.admin_site.name)
+        return format_html(
+            '<div class="post-office-preview"><iframe src="{}" title="{}" sandbox loading="lazy"></iframe>'
+            '<p><a href="{}" target="_blank" rel="noopener">{}</a></p></div>',
+            url,
+            _("HTML of this email"),
+            url,
+            _("Open in a window of its own"),
+        )
+
+    @admin.display(description=gettext_lazy("Text"))
+    def render_plaintext_body(self, email: Email) -> str:
+        shown = preview.look(email)
+        if isinstance(shown, Unrenderable):
+            return not_rendered(shown)
+        return source(shown.message) if shown.message else _("This email has no plain text.")
+
+    @admin.display(description=gettext_lazy("Headers"))
+    def header_fields(self, email: Email) -> str:
+        return header_table(email.headers)
+
+    @admin.display(description=gettext_lazy("Retries"))
+    def retries(self, email: Email) -> int:
+        return email.number_of_retries or 0
+
+    # --- the claim ----------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("Delivered by"), empty_value="-")
+    def holder(self, email: Email) -> str | None:
+        if email.worker_id is None:
+            return None
+        worker = Worker.objects.filter(pk=email.worker_id).first()
+        if worker is None:
+            return _("a worker that is gone (%(id)s)") % {"id": email.worker_id}
+        return _("%(worker)s, last seen %(time)s") % {
+            "worker": worker,
+            "time": when(worker.beat_at),
+        }
+
+    @admin.display(description=gettext_lazy("Since"), empty_value="-")
+    def held_since(self, email: Email) -> Any:
+        return email.claimed_at
+
+    @admin.display(description=gettext_lazy("Unfinished deliveries"))
+    def claims_so_far(self, email: Email) -> int:
+        return email.claims
+
+    # --- as stored ----------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("Template"), empty_value="-")
+    def template_link(self, email: Email) -> str | None:
+        template = email.template
+        if template is None:
+            return email.template_name or None
+        # A translation stands on the page of its default.
+        key = template.default_template_id or template.pk
+        try:
+            url = reverse(
+                "admin:post_office_emailtemplate_change", args=[key], current_app=self.admin_site.name
+            )
+        except NoReverseMatch:  # a site of the project's own may leave templates out
+            return str(template)
+        return format_html('<a href="{}">{}</a>', url, template)
+
+    @admin.display(description=gettext_lazy("Context"))
+    def stored_context(self, email: Email) -> str:
+        return structure(email.context)
+
+    @admin.display(description=gettext_lazy("Subject"))
+    def stored_subject(self, email: Email) -> str:
+        return email.subject or "-"
+
+    @admin.display(description=gettext_lazy("Message"))
+    def stored_message(self, email: Email) -> str:
+        return source(email.message)
+
+    @admin.display(description=gettext_lazy("HTML Message"))
+    def stored_html(self, email: Email) -> str:
+        return source(email.html_message)
+
+
+def not_rendered(shown: Unrenderable) -> str:
+    """Return why a mail cannot be shown, in the place of what would be."""
+    return format_html("{} {}", badge(_("does not render"), "bad"), source(shown.reason))

@@ -1,0 +1,65 @@
+"""How a status, a structure and a source text look, wherever the admin shows them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ..enums import STATUS
+from ..models import Email, Log
+
+_LOOKS = {
+    STATUS.sent: "good",
+    STATUS.failed: "bad",
+    STATUS.queued: "open",
+    STATUS.requeued: "late",
+    STATUS.expired: "ended",
+    STATUS.canceled: "ended",
+}
+
+
+def badge(text: object, look: str) -> SafeString:
+    """Return a coloured word. The text says all; the colour only helps to find it."""
+    return format_html('<span class="post-office-badge post-office-{}">{}</span>', look, text)
+
+
+def status_badge(row: Email | Log) -> SafeString:
+    """Return the status of a row of the queue or of the log."""
+    text = row.get_status_display() or _("none")
+    look = "ended" if row.status is None else _LOOKS.get(row.status, "open")
+    shown = badge(text, look)
+    if isinstance(row, Email) and row.worker_id is not None:
+        return format_html("{} {}", shown, badge(_("being delivered"), "open"))
+    return shown
+
+
+def when(moment: datetime) -> str:
+    """Return a moment in the reader's time zone and language."""
+    return str(localize(timezone.localtime(moment) if timezone.is_aware(moment) else moment))
+
+
+def source(text: str) -> SafeString | str:
+    """Return text as it is, with its lines and blanks."""
+    return format_html('<pre class="post-office-text">{}</pre>', text) if text else "-"
+
+
+def structure(value: Any) -> SafeString | str:
+    """Return what was stored as JSON or as pickle, for reading."""
+    if value in (None, {}, ""):
+        return "-"
+    return source(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def header_table(headers: Any) -> SafeString | str:
+    """Return header fields as a table."""
+    if not isinstance(headers, dict):
+        return structure(headers)
+    rows = format_html_join("", '<tr><th scope="row">{}</th><td>{}</td></tr>', headers.items())
+    return format_html('<table class="post-office-headers">{}</table>', rows) if headers else "-"

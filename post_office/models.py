@@ -135,7 +135,7 @@ class Email(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.full_clean()
-        if self.pk is None:
+        if not self.pk:
             # A copy of a mail in delivery is nobody's yet.
             self.worker, self.claimed_at, self.claims = None, None, 0
         elif not (args or kwargs or self._state.adding):

@@ -1,4 +1,4 @@
-"""One worker process: claim, prepare, feed the sending threads, settle, beat, stop.
+"""One worker: claim, prepare, feed the sending threads, settle, beat, stop.
 
 All SQL runs on the thread that calls `run`. What a sending thread took is in flight until its
 outcome is settled; everything else that is held can be released at any moment.
@@ -7,9 +7,7 @@ outcome is settled; everything else that is held can be released at any moment.
 from __future__ import annotations
 
 import logging
-import queue
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,9 +22,9 @@ from ..conf import conf
 from ..models import Email, Worker
 from ..queue import claims, liveness, outcomes
 from ..queue.outcomes import Outcome, Released, Settled
-from .classify import Fault
-from .connections import aliases, connections, default_alias
-from .deliver import Job, attempt, outcome, prepare
+from .connections import aliases, default_alias
+from .deliver import Job, alias_of, attempt, outcome, prepare
+from .senders import Result, Senders
 
 logger = logging.getLogger("post_office")
 
@@ -55,19 +53,17 @@ class WorkerLoop:
     def __post_init__(self) -> None:
         self.total = Settled()
         self.stopping = False
-        # Backends that cannot be reached; this run leaves them alone. With the reason.
+        # Backends that are out of order, with the reason; this run leaves them alone.
         self.paused: dict[str, str] = {}
         self._claimed: deque[Email] = deque()
-        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Email, Fault | Released | None]] = queue.SimpleQueue()
-        self._with_threads = 0
         self._unsettled: list[tuple[Email, Outcome]] = []
         self._oldest_unsettled = 0.0
         self._settle_not_before = 0.0
         self._claim_not_before = 0.0
         self._accepted = 0
-        self._said_waiting = False
         self._recent: deque[tuple[float, int]] = deque()
+        self._said_waiting = False
+        self._failing_since: float | None = None
         self._observer = liveness.Observer()
         self._rng = random.Random()
 
@@ -75,26 +71,15 @@ class WorkerLoop:
         """Deliver, and return what was settled."""
         self._register()
         self._observer.free_dead(self.row)
-        senders = [
-            threading.Thread(target=self._send_all, name=f"post_office sender {number}", daemon=True)
-            for number in range(1, self.threads + 1)
-        ]
-        for thread in senders:
-            thread.start()
+        self._senders = Senders(self.threads, self._send)
         try:
             while self._step():
                 pass
-            return self.total
         finally:
             # After a fault of our own, threads give back what they have not begun.
             self.stopping = True
-            for _ in senders:
-                self._todo.put(None)
-            for thread in senders:
-                thread.join()
             self._close()
-
-    # --- the main thread ----------------------------------------------------------------------
+        return self.total
 
     def _step(self) -> bool:
         """Do whatever can be done now, wait a little for threads; returns False at the end."""
@@ -111,36 +96,39 @@ class WorkerLoop:
 
     @property
     def _held(self) -> int:
-        return len(self._claimed) + self._with_threads + len(self._unsettled)
+        return len(self._claimed) + self._senders.in_hand + len(self._unsettled)
 
     @property
     def _limit_is_reached(self) -> bool:
         return self.limit is not None and self._accepted >= self.limit
 
+    # --- claim --------------------------------------------------------------------------------
+
     def _claim_if_wanted(self) -> None:
         if self.stopping or self._limit_is_reached or time.monotonic() < self._claim_not_before:
             return
-        wanted = self._window()
-        if self._held > wanted // 2:
+        room = self._window() - self._held
+        if room <= self._held:
             return
-        room = wanted - self._held
-        if self.limit is not None:
-            room = min(room, self.limit - self._accepted)
-        got = self._claim(room)
-        self._claimed.extend(got)
-        self._accepted += len(got)
-        if len(got) < room and self._held:
+        if self._claim(room) < room and self._held:
             self._claim_not_before = time.monotonic() + LOOK_AGAIN
 
-    def _claim(self, room: int) -> list[Email]:
+    def _claim(self, room: int) -> int:
+        """Claim up to `room` mails; returns how many came."""
+        if self.limit is not None:
+            room = min(room, self.limit - self._accepted)
         try:
-            return self._claimer.claim(room, self._aliases(), timezone.now())
+            got = self._claimer.claim(room, self._aliases(), timezone.now())
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("claim mail", fault)
             self._claim_not_before = time.monotonic() + LOOK_AGAIN
             if not self._held:
                 time.sleep(LOOK_AGAIN)
-            return []
+            return 0
+        self._failing_since = None
+        self._claimed.extend(got)
+        self._accepted += len(got)
+        return len(got)
 
     def _window(self) -> int:
         """Return how much to hold: a second's worth, so that urgent mail need not wait for more."""
@@ -152,51 +140,56 @@ class WorkerLoop:
 
     def _aliases(self) -> list[str]:
         open_aliases = [alias for alias in aliases() if alias not in self.paused]
-        return ["", *open_aliases] if default_alias() not in self.paused else open_aliases
+        return open_aliases if default_alias() in self.paused else ["", *open_aliases]
+
+    # --- send ---------------------------------------------------------------------------------
+
+    @property
+    def _may_feed(self) -> bool:
+        """Prepare mail a little ahead of the threads, and none while many outcomes wait."""
+        return bool(self._claimed) and self._senders.want_more and len(self._unsettled) < SETTLE_AT
 
     def _feed(self) -> None:
-        """Prepare mail for the threads, a little ahead of them, and no more while outcomes wait."""
-        while self._claimed and self._todo.qsize() < self.threads and len(self._unsettled) < SETTLE_AT:
+        while self._may_feed:
             email = self._claimed.popleft()
-            if (alias := email.backend_alias or default_alias()) in self.paused:
-                self._note(email, Released(backend=alias))
+            if alias_of(email) in self.paused:
+                self._note(email, Released(backend=alias_of(email)))
                 continue
             job = prepare(email)
             if isinstance(job, Job):
-                self._with_threads += 1
-                self._todo.put(job)
+                self._senders.give(job)
             else:
                 self._note(email, job)
-            if not self._done.empty():
-                break
+            if self._senders.have_results:
+                return
+
+    def _send(self, job: Job) -> Result:
+        """Send one mail; on a sending thread."""
+        # A process that was suspended may have been taken for dead meanwhile.
+        out_of_touch = time.monotonic() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2
+        if self.stopping or job.alias in self.paused or out_of_touch:
+            return Released(backend=job.alias)
+        return attempt(job)
 
     def _collect(self) -> None:
-        if not self._with_threads:
-            return
-        wait = SETTLE_AFTER
-        if self._claimed and self._todo.qsize() < self.threads and len(self._unsettled) < SETTLE_AT:
-            wait = 0
-        while self._with_threads:
-            try:
-                email, result = self._done.get(timeout=wait) if wait else self._done.get_nowait()
-            except queue.Empty:
-                return
-            self._with_threads -= 1
+        for email, result in self._senders.results(wait=0 if self._may_feed else SETTLE_AFTER):
             self._note(email, result)
             if len(self._unsettled) >= SETTLE_AT:
                 return
-            wait = 0
 
-    def _note(self, email: Email, result: Fault | Released | None) -> None:
+    # --- settle -------------------------------------------------------------------------------
+
+    def _note(self, email: Email, result: Result) -> None:
+        """Decide what an attempt came to, and keep it for the next settle."""
+        if not isinstance(result, Released):
+            decided = outcome(email, result, timezone.now(), self._rng)
+        else:
+            decided = result
+        if isinstance(decided, Released) and decided.report is not None:
+            self._pause(decided.backend, decided.report.message)
         if not self._unsettled:
             self._oldest_unsettled = time.monotonic()
-        if not isinstance(result, Released):
-            result_now = outcome(email, result, timezone.now(), self._rng)
-        else:
-            result_now = result
-        if isinstance(result_now, Released) and result_now.report is not None:
-            self._pause(result_now.backend, result_now.report.message)
-        self._unsettled.append((email, result_now))
+        self._unsettled.append((email, decided))
 
     def _pause(self, alias: str, reason: str) -> None:
         if alias not in self.paused:
@@ -208,66 +201,77 @@ class WorkerLoop:
         if not self._unsettled or now < self._settle_not_before:
             return
         waited = now - self._oldest_unsettled
-        if waited < SETTLE_AFTER and len(self._unsettled) < SETTLE_AT and self._with_threads:
+        if waited < SETTLE_AFTER and len(self._unsettled) < SETTLE_AT and self._senders.in_hand:
             return
         try:
-            settled = outcomes.settle(self._unsettled, self.row, self.log_level, timezone.now())
+            self._settle()
         except (OperationalError, InterfaceError) as fault:
             # What a server took must be written down: try as long as this process lives.
             self._database_failed("write outcomes", fault)
             self._settle_not_before = time.monotonic() + LOOK_AGAIN
-            if not self._with_threads:
+            if not self._senders.in_hand:
                 time.sleep(LOOK_AGAIN)
-            return
-        self._recent.append((now, len(self._unsettled)))
+
+    def _settle(self) -> None:
+        settled = outcomes.settle(self._unsettled, self.row, self.log_level, timezone.now())
+        self._failing_since = None
+        self._recent.append((time.monotonic(), len(self._unsettled)))
         self._unsettled = []
         self.total += settled
         self.on_settled(settled)
 
     def _database_failed(self, what: str, fault: DatabaseFault) -> None:
         connection = databases[router.db_for_write(Email)]
-        if connection.in_atomic_block:
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        given_up = not self._held and now - self._failing_since > conf.LEASE_DURATION.total_seconds()
+        if connection.in_atomic_block or given_up:
             raise fault
         logger.warning("The database did not let us %s, trying again: %s", what, fault)
         connection.close()
 
+    # --- the end ------------------------------------------------------------------------------
+
     def _more_to_come(self) -> bool:
         """With nothing held: look for mail of dead workers, and once more for mail that is due."""
-        if self._observer.free_dead(self.row):
+        try:
+            if self._observer.free_dead(self.row) or self._claim(self._window()):
+                return True
+            undecided = self._observer.undecided(self.row)
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("look for mail of dead workers", fault)
+            time.sleep(LOOK_AGAIN)
             return True
-        got = self._claim(self._window())
-        if got:
-            self._claimed.extend(got)
-            self._accepted += len(got)
-            return True
-        undecided = self._observer.undecided(self.row)
         if undecided:
             self._wait_for(undecided)
-            return True
-        return False
+        return bool(undecided)
 
     def _wait_for(self, undecided: list[Worker]) -> None:
-        names = ", ".join(str(worker) for worker in undecided)
         if not self._said_waiting:
+            names = ", ".join(str(worker) for worker in undecided)
             logger.info("Nothing else is due; waiting to see whether these workers live: %s", names)
             self._said_waiting = True
         time.sleep(min(LOOK_AGAIN, liveness.beat_interval() / 4))
 
     def _stop(self) -> None:
-        """Take back what no thread has begun, and release it with what was only claimed."""
+        """Release what no thread has begun."""
         self.stopping = True
-        waiting = list(self._claimed)
+        waiting = [*self._claimed, *self._senders.take_back()]
         self._claimed.clear()
-        while True:
-            try:
-                job = self._todo.get_nowait()
-            except queue.Empty:
-                break
-            if job is not None:
-                self._with_threads -= 1
-                waiting.append(job.email)
         for email in waiting:
-            self._note(email, Released(backend=email.backend_alias))
+            self._note(email, Released(backend=alias_of(email)))
+
+    def _close(self) -> None:
+        """Write down what is known, and leave. Where the database does not let us, the claims stay
+        until others find that this worker is gone."""
+        for email, result in self._senders.finish():
+            self._note(email, result)
+        try:
+            if self._unsettled:
+                self._settle()
+            liveness.retire(self.row)
+        except DatabaseFault as fault:
+            logger.warning("Worker %s could not leave in order: %s", self.row, fault)
 
     # --- beats --------------------------------------------------------------------------------
 
@@ -281,55 +285,21 @@ class WorkerLoop:
             return
         try:
             alive = liveness.beat(self.row, timezone.now())
+            if alive:
+                self._beat_at = time.monotonic()
+                self._observer.free_dead(self.row)
+            else:
+                self._start_anew()
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("show that we live", fault)
-            return
-        if not alive:
-            logger.error("Worker %s was taken for dead; it starts anew.", self.row)
-            self._forget_claims()
-            self._register()
-            return
-        self._beat_at = time.monotonic()
-        self._observer.free_dead(self.row)
 
-    def _forget_claims(self) -> None:
-        """Others have our mail by now. What is in flight will be settled in vain, and say so."""
+    def _start_anew(self) -> None:
+        """Others have our mail by now. What is in flight is settled in vain, and says so."""
+        logger.error("Worker %s was taken for dead; it starts anew.", self.row)
         self._claimed.clear()
-        while self._with_threads:
-            email, result = self._done.get()
-            self._with_threads -= 1
-            self._note(email, result)
+        while self._senders.in_hand:
+            for email, result in self._senders.results(wait=SETTLE_AFTER):
+                self._note(email, result)
         if self._unsettled:
-            outcomes.settle(self._unsettled, self.row, self.log_level, timezone.now())
-            self._unsettled = []
-
-    def _close(self) -> None:
-        """Write down what is known, and leave. Where the database does not let us, the claims stay
-        until others find that this worker is gone."""
-        while not self._done.empty():
-            self._note(*self._done.get())
-        try:
-            if self._unsettled:
-                self.total += outcomes.settle(self._unsettled, self.row, self.log_level, timezone.now())
-            liveness.retire(self.row)
-        except DatabaseFault as fault:
-            logger.warning("Worker %s could not leave in order: %s", self.row, fault)
-
-    # --- sending threads ----------------------------------------------------------------------
-
-    def _send_all(self) -> None:
-        try:
-            while (job := self._todo.get()) is not None:
-                self._done.put((job.email, self._send(job)))
-        finally:
-            connections.close()
-            # A storage may keep its files in the database.
-            databases.close_all()
-
-    def _send(self, job: Job) -> Fault | Released | None:
-        if self.stopping or job.alias in self.paused:
-            return Released(backend=job.alias)
-        # A process that was suspended may have been taken for dead meanwhile.
-        if time.monotonic() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2:
-            return Released(backend=job.alias)
-        return attempt(job)
+            self._settle()
+        self._register()

@@ -1,0 +1,96 @@
+"""The sending threads of a worker: they take prepared mail, send it, and hand back what came of it.
+
+They use no database. What a thread has taken is in flight; what still waits can be taken back.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from django.db import connections as databases
+
+from ..models import Email
+from ..queue.outcomes import Released
+from .classify import Fault
+from .connections import connections
+from .deliver import Job
+
+# What a thread hands back: a fault, or None for none, or that it did not begin.
+Result = Fault | Released | None
+
+
+class Senders:
+    """Threads that send; each has one open connection to each backend, and closes it at its end.
+
+    Args:
+        threads: How many.
+        send: Sends one prepared mail, on a sending thread.
+    """
+
+    def __init__(self, threads: int, send: Callable[[Job], Result]) -> None:
+        self._send = send
+        self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Email, Result]] = queue.SimpleQueue()
+        # Mails given and not handed back yet.
+        self.in_hand = 0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"post_office sender {number}", daemon=True)
+            for number in range(1, threads + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def want_more(self) -> bool:
+        """Whether fewer mails wait than there are threads."""
+        return self._todo.qsize() < len(self._threads)
+
+    @property
+    def have_results(self) -> bool:
+        return not self._done.empty()
+
+    def give(self, job: Job) -> None:
+        self.in_hand += 1
+        self._todo.put(job)
+
+    def results(self, wait: float) -> Iterator[tuple[Email, Result]]:
+        """Yield what is done; the first may be waited for, for some seconds."""
+        while self.in_hand:
+            try:
+                done = self._done.get(timeout=wait) if wait else self._done.get_nowait()
+            except queue.Empty:
+                return
+            self.in_hand -= 1
+            yield done
+            wait = 0
+
+    def take_back(self) -> list[Email]:
+        """Return the mails that no thread has begun; they are no longer in hand."""
+        taken: list[Email] = []
+        while True:
+            try:
+                job = self._todo.get_nowait()
+            except queue.Empty:
+                return taken
+            if job is not None:
+                self.in_hand -= 1
+                taken.append(job.email)
+
+    def finish(self) -> Iterator[tuple[Email, Result]]:
+        """End the threads when they have done what was given to them; yield the last results."""
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
+        yield from self.results(wait=0)
+
+    def _work(self) -> None:
+        try:
+            while (job := self._todo.get()) is not None:
+                self._done.put((job.email, self._send(job)))
+        finally:
+            connections.close()
+            # A storage may keep its files in the database.
+            databases.close_all()

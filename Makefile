@@ -39,7 +39,7 @@ check: lint types migrations test ## All of these
 
 clean: ## Remove the environments, the caches, builds and what the demo made
 	rm -rf .venv* .ci/venvs .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf demo/demo.sqlite3* demo/media demo/outbox
+	rm -rf demo/demo.sqlite3* demo/demo.log demo/media demo/outbox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp says that the environment has what the target needs. It is renewed when pyproject.toml changes.

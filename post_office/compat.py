@@ -1,5 +1,6 @@
 """The only file that names Django versions: what differs between 5.2, 6.0 and 6.1."""
 
+import copy
 import threading
 import warnings
 from collections.abc import Iterable
@@ -99,11 +100,10 @@ def relate(message: Message, images: list[Message]) -> None:
     html = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
     if html is None:
         html = message
-    inner: Message = MIMEPart() if HAS_MODERN_EMAIL else Message()
-    for name, value in html.items():
-        if name.lower().startswith("content-"):
-            inner[name] = value
-            del html[name]
-    inner.set_payload(html.get_payload())
+    # A copy, since the payload cannot be taken out of a part and put into another: with text in 8 bits
+    # it holds bytes that are no text.
+    inner = copy.copy(html)
+    for name in list(html):
+        del (html if name.lower().startswith("content-") else inner)[name]
     html["Content-Type"] = f'multipart/related; type="{inner.get_content_type()}"'
     html.set_payload([inner, *images])

@@ -62,6 +62,7 @@ class WorkerLoop:
         self._claim_not_before = 0.0
         self._accepted = 0
         self._recent: deque[tuple[float, int]] = deque()
+        self._waiting_since: float | None = None
         self._said_waiting = False
         self._failing_since: float | None = None
         self._observer = liveness.Observer()
@@ -247,9 +248,12 @@ class WorkerLoop:
         return bool(undecided)
 
     def _wait_for(self, undecided: list[Worker]) -> None:
-        if not self._said_waiting:
+        self._waiting_since = self._waiting_since or time.monotonic()
+        silent_for = time.monotonic() - self._waiting_since
+        # One that lives shows it within a beat, and then there is nothing to say.
+        if silent_for > 2 * liveness.beat_interval() and not self._said_waiting:
             names = ", ".join(str(worker) for worker in undecided)
-            logger.info("Nothing else is due; waiting to see whether these workers live: %s", names)
+            logger.info("Mail is held by silent workers; waiting to see whether they live: %s", names)
             self._said_waiting = True
         time.sleep(min(LOOK_AGAIN, liveness.beat_interval() / 4))
 

@@ -5,6 +5,7 @@ What callers give is read once, before any row is made, so that a missing file r
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Store:
                 mimetype=upload.mimetype,
                 headers=dict(upload.headers) if upload.headers else None,
             )
-            attachment.file.save(upload.name or "attachment", ContentFile(upload.content), save=False)
+            attachment.file.save(_file_name(upload), ContentFile(upload.content), save=False)
             attachment.name = upload.name  # the field gives a name to what has none
             self._kept[id(upload)] = (upload, attachment)
             attachment.save(using=router.db_for_write(Attachment))
@@ -133,6 +134,14 @@ class Store:
     def undo(self) -> None:
         for _upload, attachment in self._kept.values():
             attachment.file.storage.delete(str(attachment.file.name))
+
+
+def _file_name(upload: Upload) -> str:
+    """Return a name whose ending tells the type, by which storages and web servers go."""
+    name = upload.name or "attachment"
+    if Path(name).suffix or not upload.mimetype:
+        return name
+    return name + (mimetypes.guess_extension(upload.mimetype) or "")
 
 
 def link(emails: Iterable[tuple[Email, Iterable[Upload]]], store: Store) -> None:

@@ -1,6 +1,8 @@
 """Templates: which one serves, what it renders to, and what follows when it changes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +244,26 @@ def test_an_image_may_be_a_static_file_or_an_image_file(tmp_path: Path) -> None:
         context={"image": "admin/img/icon-yes.svg"},
     )
     assert by_file.attachments.get().mimetype == "image/png"
+    assert by_file.attachments.get().file.name.endswith(".png")
     assert by_name.attachments.get().mimetype == "image/svg+xml"
+
+
+@pytest.mark.parametrize("message", ["text", ""])
+def test_images_stand_beside_html_in_any_script(message: str) -> None:
+    mail.send(
+        "ann@example.com",
+        "me@example.com",
+        message=message,
+        html_message="<p>Grüße, привет</p>" + INLINE,
+        context={"image": "admin/img/icon-yes.svg"},
+    )
+    assert mail.send_queued() == (1, 0, 0)
+    built = django_mail.outbox[0].message()
+    parsed = message_from_bytes(built.as_bytes(), policy=default)
+    assert built.as_bytes() == built.as_bytes()
+    html = next(part for part in parsed.walk() if part.get_content_type() == "text/html")
+    assert html.get_content().startswith("<p>Grüße, привет</p>")
+    assert len(related_parts(parsed)) == 1
 
 
 def test_an_html_only_mail_has_its_images_too() -> None:

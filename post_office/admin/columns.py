@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.text import Truncator
@@ -15,10 +13,10 @@ from ..delivery.deliver import alias_of
 from ..enums import STATUS
 from ..models import Email
 from . import preview
-from .display import badge, status_badge
+from .display import badge, status_badge, when
 from .preview import Unrenderable
 
-SHOWN_RECIPIENTS = 3
+SHOWN_RECIPIENTS = 2
 
 
 class EmailColumns:
@@ -50,13 +48,13 @@ class EmailColumns:
             return format_html("{} {}", self.use_template(email), badge(_("does not render"), "bad"))
         return Truncator(subject).chars(100)
 
-    @admin.display(description=gettext_lazy("Template"), ordering="template__name", empty_value="-")
-    def use_template(self, email: Email) -> str | None:
-        return email.template.name if email.template else email.template_name or None
+    @admin.display(description=gettext_lazy("Template"), ordering="template__name")
+    def use_template(self, email: Email) -> str:
+        return (email.template.name if email.template else email.template_name) or "-"
 
-    @admin.display(description=gettext_lazy("Language"), ordering="template__language", empty_value="-")
-    def language(self, email: Email) -> str | None:
-        return (email.template.language if email.template else "") or None
+    @admin.display(description=gettext_lazy("Language"), ordering="template__language")
+    def language(self, email: Email) -> str:
+        return (email.template.language if email.template else "") or "-"
 
     @admin.display(description=gettext_lazy("Backend"), ordering="backend_alias")
     def backend(self, email: Email) -> str:
@@ -67,8 +65,8 @@ class EmailColumns:
         return format_html("{} {}", alias, badge(_("not configured"), "bad"))
 
     @admin.display(description=gettext_lazy("Due"), ordering="due_at")
-    def due(self, email: Email) -> Any:
-        return email.due_at
+    def due(self, email: Email) -> str:
+        return when(email.due_at) if email.due_at else "-"
 
     @admin.display(description=gettext_lazy("Attempts"), ordering="number_of_retries")
     def attempts(self, email: Email) -> int:
@@ -76,9 +74,9 @@ class EmailColumns:
         return (email.number_of_retries or 0) + (email.status in (STATUS.sent, STATUS.failed))
 
     @admin.display(description=gettext_lazy("Queued"), ordering="created")
-    def queued(self, email: Email) -> Any:
-        return email.created
+    def queued(self, email: Email) -> str:
+        return when(email.created)
 
     @admin.display(description=gettext_lazy("Last change"), ordering="last_updated")
-    def changed(self, email: Email) -> Any:
-        return email.last_updated
+    def changed(self, email: Email) -> str:
+        return when(email.last_updated)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
@@ -18,7 +18,7 @@ from .preview import Unrenderable
 
 
 class EmailDetails:
-    """Read-only fields of one mail. A mail that does not render shows why in each of them."""
+    """Read-only fields of one mail. Where it does not render, the place of the preview says why."""
 
     if TYPE_CHECKING:
         admin_site: AdminSite
@@ -26,13 +26,13 @@ class EmailDetails:
     @admin.display(description=gettext_lazy("Subject"))
     def render_subject(self, email: Email) -> str:
         shown = preview.look(email)
-        return not_rendered(shown) if isinstance(shown, Unrenderable) else shown.subject or "-"
+        return does_not_render() if isinstance(shown, Unrenderable) else shown.subject or "-"
 
     @admin.display(description=gettext_lazy("Preview"))
     def render_html_body(self, email: Email) -> str:
         shown = preview.look(email)
         if isinstance(shown, Unrenderable):
-            return not_rendered(shown)
+            return format_html("{} {}", does_not_render(), source(shown.reason))
         if not shown.html_message:
             return _("This email has no HTML.")
         url = reverse("admin:post_office_email_preview", args=[email.pk], current_app=self.admin_site.name)
@@ -49,7 +49,7 @@ class EmailDetails:
     def render_plaintext_body(self, email: Email) -> str:
         shown = preview.look(email)
         if isinstance(shown, Unrenderable):
-            return not_rendered(shown)
+            return does_not_render()
         return source(shown.message) if shown.message else _("This email has no plain text.")
 
     @admin.display(description=gettext_lazy("Headers"))
@@ -62,10 +62,10 @@ class EmailDetails:
 
     # --- the claim ----------------------------------------------------------------------------
 
-    @admin.display(description=gettext_lazy("Delivered by"), empty_value="-")
-    def holder(self, email: Email) -> str | None:
+    @admin.display(description=gettext_lazy("Delivered by"))
+    def holder(self, email: Email) -> str:
         if email.worker_id is None:
-            return None
+            return "-"
         worker = Worker.objects.filter(pk=email.worker_id).first()
         if worker is None:
             return _("a worker that is gone (%(id)s)") % {"id": email.worker_id}
@@ -74,9 +74,9 @@ class EmailDetails:
             "time": when(worker.beat_at),
         }
 
-    @admin.display(description=gettext_lazy("Since"), empty_value="-")
-    def held_since(self, email: Email) -> Any:
-        return email.claimed_at
+    @admin.display(description=gettext_lazy("Since"))
+    def held_since(self, email: Email) -> str:
+        return when(email.claimed_at) if email.claimed_at else "-"
 
     @admin.display(description=gettext_lazy("Unfinished deliveries"))
     def claims_so_far(self, email: Email) -> int:
@@ -84,11 +84,11 @@ class EmailDetails:
 
     # --- as stored ----------------------------------------------------------------------------
 
-    @admin.display(description=gettext_lazy("Template"), empty_value="-")
-    def template_link(self, email: Email) -> str | None:
+    @admin.display(description=gettext_lazy("Template"))
+    def template_link(self, email: Email) -> str:
         template = email.template
         if template is None:
-            return email.template_name or None
+            return email.template_name or "-"
         # A translation stands on the page of its default.
         key = template.default_template_id or template.pk
         try:
@@ -116,6 +116,6 @@ class EmailDetails:
         return source(email.html_message)
 
 
-def not_rendered(shown: Unrenderable) -> str:
-    """Return why a mail cannot be shown, in the place of what would be."""
-    return format_html("{} {}", badge(_("does not render"), "bad"), source(shown.reason))
+def does_not_render() -> str:
+    """Return what stands where a text of the mail would; why is said in the place of the preview."""
+    return badge(_("does not render"), "bad")

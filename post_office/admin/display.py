@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.formats import localize
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -40,9 +40,10 @@ def status_badge(row: Email | Log) -> SafeString:
     return shown
 
 
-def when(moment: datetime) -> str:
+def when(moment: datetime, clock: str = "TIME_FORMAT") -> str:
     """Return a moment in the reader's time zone and language."""
-    return str(localize(timezone.localtime(moment) if timezone.is_aware(moment) else moment))
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return f"{date_format(local, 'SHORT_DATE_FORMAT')} {date_format(local, clock)}"
 
 
 def source(text: str) -> SafeString | str:

@@ -64,13 +64,12 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         "status_badge",
         "to_display",
         "shortened_subject",
-        "use_template",
-        "language",
-        "priority",
-        "backend",
         "due",
         "attempts",
-        "changed",
+        "priority",
+        "backend",
+        "use_template",
+        "language",
     ]
     list_display_links = ["id", "to_display"]
     list_filter = [
@@ -98,10 +97,8 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
                     "cc",
                     "bcc",
                     "render_subject",
-                    "priority",
-                    "scheduled_time",
-                    "expires_at",
-                    "backend_alias",
+                    ("priority", "backend_alias"),
+                    ("scheduled_time", "expires_at"),
                 ]
             },
         ),
@@ -112,9 +109,11 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
             gettext_lazy("Delivery"),
             {
                 "fields": [
-                    ("queued", "changed", "due"),
-                    ("backend", "attempts", "retries", "recipient_delivery_status"),
-                    ("holder", "held_since", "claims_so_far"),
+                    ("queued", "due"),
+                    ("backend", "recipient_delivery_status"),
+                    ("attempts", "retries"),
+                    ("holder", "held_since"),
+                    ("claims_so_far", "changed"),
                 ]
             },
         ),

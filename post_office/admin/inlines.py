@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import Attachment, Email, Log
-from .display import status_badge
+from .display import status_badge, when
 
 if TYPE_CHECKING:
     LogTabularInline = admin.TabularInline[Log, Email]
@@ -43,6 +43,7 @@ class AttachmentInline(ReadOnlyInline, LinkTabularInline):
     """The files that go out with a mail, inline images among them."""
 
     model = Attachment.emails.through
+    classes = ["post-office-rows"]
     verbose_name = gettext_lazy("Attachment")
     verbose_name_plural = gettext_lazy("Attachments")
     fields = readonly_fields = ("name", "mimetype", "use")
@@ -62,7 +63,7 @@ class AttachmentInline(ReadOnlyInline, LinkTabularInline):
             return str(link.attachment.name)
         return format_html('<a href="{}">{}</a>', url, link.attachment.name)
 
-    @admin.display(description=gettext_lazy("Type"))
+    @admin.display(description=gettext_lazy("Media type"))
     def mimetype(self, link: Any) -> str:
         return str(link.attachment.mimetype)
 
@@ -77,6 +78,7 @@ class LogInline(ReadOnlyInline, LogTabularInline):
     """What became of each attempt."""
 
     model = Log
+    classes = ["post-office-rows"]
     ordering = ("pk",)
     fields = readonly_fields = (
         "logged_at",
@@ -91,8 +93,8 @@ class LogInline(ReadOnlyInline, LogTabularInline):
     )
 
     @admin.display(description=gettext_lazy("Time"))
-    def logged_at(self, log: Log) -> Any:
-        return log.date
+    def logged_at(self, log: Log) -> str:
+        return when(log.date, "H:i:s")
 
     @admin.display(description=gettext_lazy("Status"))
     def outcome(self, log: Log) -> str:

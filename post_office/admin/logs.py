@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ..models import Log
-from .display import source, status_badge
+from .display import source, status_badge, when
 
 if TYPE_CHECKING:
     LogModelAdmin = admin.ModelAdmin[Log]
@@ -33,9 +33,9 @@ class LogAdmin(LogModelAdmin):
         "email_link",
         "status_badge",
         "attempt",
-        "backend",
-        "code",
         get_message_preview,
+        "code",
+        "backend",
     )
     list_filter = ("status", "date")
     search_fields = ("message", "answer", "exception_type")
@@ -68,10 +68,10 @@ class LogAdmin(LogModelAdmin):
         return super().get_queryset(request).select_related("email").only(*own, "email__to")
 
     @admin.display(description=gettext_lazy("Time"), ordering="date")
-    def logged_at(self, log: Log) -> Any:
-        return log.date
+    def logged_at(self, log: Log) -> str:
+        return when(log.date, "H:i:s")
 
-    @admin.display(description=gettext_lazy("Email"), ordering="email")
+    @admin.display(description=pgettext_lazy("Email address", "Email"), ordering="email")
     def email_link(self, log: Log) -> str:
         text = str(log.email) or f"#{log.email_id}"
         try:

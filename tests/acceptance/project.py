@@ -18,12 +18,15 @@ from django.db import connection
 
 from post_office import mail
 from post_office.conf import PostOfficeSettings
-from post_office.models import Email
+from post_office.models import STATUS, Email, Log, Worker
 from tests.acceptance.patience import PATIENCE, wait_until
 from tests.acceptance.smtp_server import HOST, SMTPServer
 
 ROOT = Path(__file__).resolve().parents[2]
 THREADS = PostOfficeSettings.THREADS_PER_PROCESS
+# How many mails the server answers before it holds a run. A worker claims two for each thread at first. So
+# with fewer answers than threads, it holds mail that is in flight and mail that is not.
+ANSWERED = THREADS - 1
 # Warnings are errors in the processes, too, but for the one that pyproject.toml explains.
 WARNINGS = "error,ignore:The EMAIL_BACKEND setting is deprecated:PendingDeprecationWarning"
 SUMMARY = re.compile(r"^(\d+) attempted, (\d+) sent, (\d+) failed, (\d+) requeued, \d+\.\d seconds$", re.M)
@@ -33,6 +36,20 @@ def queue(count: int, **arguments: Any) -> list[Email]:
     """Queue so many mails, to reader0@example.com, reader1@example.com and so on."""
     common = {"sender": "shop@example.com", "subject": "News", "message": "Nothing new.", **arguments}
     return mail.send_many({"recipients": f"reader{number}@example.com", **common} for number in range(count))
+
+
+def sent() -> set[str]:
+    """Return the Message-IDs of the mails that the database calls sent."""
+    return set(Email.objects.filter(status=STATUS.sent).values_list("message_id", flat=True))
+
+
+def assert_all_sent(emails: list[Email]) -> None:
+    """Check that the database says of every mail, and of no other, that it was sent, and how."""
+    assert sent() == {email.message_id for email in emails}
+    assert not Email.objects.exclude(worker=None, claimed_at=None, claims=0).exists()
+    logged = Log.objects.values_list("email__message_id", "status")
+    assert sorted(logged) == sorted((email.message_id, STATUS.sent) for email in emails)
+    assert not Worker.objects.exists()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +103,7 @@ class Run:
             pytest.fail(f"It goes on and on:\n{self._output.read_text()}{self._errors.read_text()}")
         return Finished(code=code, output=self._output.read_text(), errors=self._errors.read_text())
 
-    def signal(self, number: Signals) -> None:
+    def send_signal(self, number: Signals) -> None:
         os.kill(self.pid, number)
 
     def signal_group(self, number: Signals) -> None:
@@ -125,6 +142,7 @@ class Project:
 
     def __init__(self, folder: Path, server: SMTPServer) -> None:
         self.folder = folder
+        self.server = server
         self.post_office: dict[str, Any] = {"BACKENDS": {"default": smtp_backend(server)}}
         self.settings: dict[str, Any] = {}
         self.warnings = WARNINGS
@@ -150,6 +168,14 @@ class Project:
             )
         self._runs.append(Run(process, output, errors))
         return self._runs[-1]
+
+    def start_and_hold(self, processes: int) -> Run:
+        """Start a run; return when ANSWERED mails are settled and each thread waits for an answer."""
+        self.server.hold_after(ANSWERED)
+        run = self.start("send_queued_mail", "--processes", str(processes))
+        self.server.wait_until_accepted(ANSWERED + processes * THREADS)
+        wait_until(lambda: len(sent()) == ANSWERED, "what the server has answered is settled")
+        return run
 
     def run(self, *arguments: str | Path) -> Finished:
         """Start `django-admin` with these arguments and wait for its end."""

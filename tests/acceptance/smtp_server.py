@@ -86,6 +86,10 @@ class SMTPServer:
         """Return how often each mail has arrived."""
         return Counter(mail.message_id for mail in list(self.accepted))
 
+    def repeats(self) -> set[str]:
+        """Return the Message-IDs that arrived more than once."""
+        return {message_id for message_id, times in self.message_ids().items() if times > 1}
+
     def recipients(self) -> list[str]:
         """Return the first recipient of each mail, in the order of their arrival."""
         return [mail.recipients[0] for mail in list(self.accepted)]

@@ -7,6 +7,7 @@ that needs settings or models is imported here until they are there.
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from multiprocessing.connection import Connection
@@ -14,9 +15,19 @@ from typing import Any
 
 
 def run_worker(
-    pipe: Connection, settings_module: str, database_names: dict[str, str], log_level: int, limit: int | None
+    pipe: Connection,
+    settings_module: str,
+    database_names: dict[str, str],
+    on_start: bytes,
+    log_level: int,
+    limit: int | None,
 ) -> None:
-    """Run one worker; the main function of a worker process."""
+    """Run one worker; the main function of a worker process.
+
+    Args:
+        on_start: A pickled function without arguments, to be called when Django is set up. (Its
+            module may need models, so it is unpickled no sooner.)
+    """
     # Ctrl-C reaches the whole process group; what it means is for the supervisor to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told_to_stop = threading.Event()
@@ -32,6 +43,7 @@ def run_worker(
 
     for alias, name in database_names.items():
         databases[alias].settings_dict["NAME"] = name
+    pickle.loads(on_start)()
 
     def should_stop() -> bool:
         # A message, or the end of the pipe: the supervisor says stop, or is no more.

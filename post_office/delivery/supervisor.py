@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import pickle
 import signal
 import threading
 import time
@@ -57,6 +58,10 @@ class Totals:
         return self.sent + self.failed + self.requeued
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass
 class Supervisor:
     """Runs workers until nothing is due, `limit` is reached, or it is told to stop.
@@ -66,6 +71,7 @@ class Supervisor:
         log_level: As in LOG_LEVEL, which is the default.
         limit: Mails to deliver at most.
         on_settled: Told of each batch of outcomes, in the calling thread.
+        on_start: Called in each worker process when it starts; a function that can be pickled.
 
     Raises:
         CannotStartProcesses: More than one process is asked for where none can be started.
@@ -75,6 +81,7 @@ class Supervisor:
     log_level: int | None = None
     limit: int | None = None
     on_settled: Callable[[Settled], None] = lambda settled: None
+    on_start: Callable[[], object] = nothing
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
@@ -143,7 +150,14 @@ class Supervisor:
         ours, theirs = context.Pipe()
         process = context.Process(
             target=run_worker,
-            args=(theirs, django_settings.SETTINGS_MODULE, _database_names(), _level(self.log_level), limit),
+            args=(
+                theirs,
+                django_settings.SETTINGS_MODULE,
+                _database_names(),
+                pickle.dumps(self.on_start),
+                _level(self.log_level),
+                limit,
+            ),
             name="post_office worker",
         )
         process.start()

@@ -13,6 +13,9 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+# What asks a dispatcher to stop. The supervisor starts workers with these held back.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 def run_worker(
     pipe: Connection,
@@ -32,6 +35,8 @@ def run_worker(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: told_to_stop.set())
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     os.environ["DJANGO_SETTINGS_MODULE"] = settings_module
     import django

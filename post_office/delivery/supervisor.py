@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -30,7 +31,7 @@ from ..exceptions import CannotStartProcesses
 from ..queue import claims
 from ..queue.outcomes import Settled
 from .connections import aliases
-from .process import run_worker
+from .process import STOP_SIGNALS, run_worker
 from .worker import WorkerLoop
 
 logger = logging.getLogger("post_office")
@@ -160,7 +161,8 @@ class Supervisor:
             ),
             name="post_office worker",
         )
-        process.start()
+        with _stop_signals_held_back():
+            process.start()
         theirs.close()
         self._workers[ours] = process
 
@@ -210,13 +212,30 @@ def stopped_by_signals(supervisor: Supervisor) -> Iterator[None]:
         supervisor.stop()
         signal.signal(number, before[number])
 
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in STOP_SIGNALS:
         before[signal_number] = signal.signal(signal_number, stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _stop_signals_held_back() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C wait, also for a process that is started meanwhile.
+
+    It inherits that. So it does not die of them before it can take them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has no such thing
+        yield
+        return
+    resource_tracker.ensure_running()  # would be started with the process, and end the holding back
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def refuse_impossible_processes(processes: int) -> None:

@@ -10,9 +10,9 @@ class PostOfficeConfig(AppConfig):
     default_auto_field = "django.db.models.AutoField"
 
     def ready(self) -> None:
-        from . import checks, logutils
+        from . import checks, narrator
         from .rendering import templates
 
         checks.register()
-        logutils.connect()
+        narrator.connect()
         templates.connect()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import pickle
 import signal
 import threading
 import time
@@ -31,7 +30,7 @@ from ..exceptions import CannotStartProcesses
 from ..queue import claims
 from ..queue.outcomes import Settled
 from .connections import aliases
-from .process import STOP_SIGNALS, run_worker
+from .process import STOP_SIGNALS, Orders, run_worker
 from .worker import WorkerLoop
 
 logger = logging.getLogger("post_office")
@@ -59,10 +58,6 @@ class Totals:
         return self.sent + self.failed + self.requeued
 
 
-def nothing() -> None:
-    """Do nothing."""
-
-
 @dataclass
 class Supervisor:
     """Runs workers until nothing is due, `limit` is reached, or it is told to stop.
@@ -72,7 +67,8 @@ class Supervisor:
         log_level: As in LOG_LEVEL, which is the default.
         limit: Mails to deliver at most.
         on_settled: Told of each batch of outcomes, in the calling thread.
-        on_start: Called in each worker process when it starts; a function that can be pickled.
+        stderr_level: Level from which worker processes write the log to the standard error, where
+            the calling process has set itself up to do so.
 
     Raises:
         CannotStartProcesses: More than one process is asked for where none can be started.
@@ -82,7 +78,7 @@ class Supervisor:
     log_level: int | None = None
     limit: int | None = None
     on_settled: Callable[[Settled], None] = lambda settled: None
-    on_start: Callable[[], object] = nothing
+    stderr_level: int | None = None
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
@@ -149,18 +145,14 @@ class Supervisor:
     def _start(self, limit: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=run_worker,
-            args=(
-                theirs,
-                django_settings.SETTINGS_MODULE,
-                _database_names(),
-                pickle.dumps(self.on_start),
-                _level(self.log_level),
-                limit,
-            ),
-            name="post_office worker",
+        orders = Orders(
+            settings_module=django_settings.SETTINGS_MODULE,
+            database_names={alias: str(databases[alias].settings_dict["NAME"]) for alias in databases},
+            stderr_level=self.stderr_level,
+            log_level=_level(self.log_level),
+            limit=limit,
         )
+        process = context.Process(target=run_worker, args=(theirs, orders), name="post_office worker")
         with _stop_signals_held_back():
             process.start()
         theirs.close()
@@ -252,8 +244,3 @@ def refuse_impossible_processes(processes: int) -> None:
 
 def _level(log_level: int | None) -> int:
     return conf.LOG_LEVEL if log_level is None else log_level
-
-
-def _database_names() -> dict[str, str]:
-    """Return the databases in use, which in a test run are not those of the settings."""
-    return {alias: str(databases[alias].settings_dict["NAME"]) for alias in databases}

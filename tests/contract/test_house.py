@@ -15,13 +15,13 @@ PACKAGE = Path(__file__).resolve().parents[2] / "post_office"
 # From the ground up. A name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"version", "enums", "exceptions", "signals", "compat", "conf", "addresses", "headers", "validators",
-     "fields", "lockfile"},
+     "fields", "lockfile", "logutils"},
     {"querysets", "models", "migrations"},
     {"rendering", "template", "templatetags"},
     {"queue"},
     {"delivery"},
     {"compose", "mail", "backends"},
-    {"logutils"},
+    {"narrator"},
     {"checks", "admin", "management", "apps"},
 ]  # fmt: skip
 # Old import paths: on top of everything, and nothing of the house may lean on them.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from argparse import ArgumentParser
-from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -43,11 +42,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["processes"] < 1:
             raise CommandError(f"--processes: {options['processes']} is less than 1.")
-        set_up_log = partial(setup_loghandlers, logging.INFO if options["verbosity"] > 0 else logging.ERROR)
-        set_up_log()
+        stderr_level = logging.INFO if options["verbosity"] > 0 else logging.ERROR
+        setup_loghandlers(stderr_level)
         progress = Progress(sys.stderr) if sys.stderr.isatty() and options["verbosity"] > 0 else None
         supervisor = Supervisor(
-            processes=options["processes"], log_level=options["log_level"], on_start=set_up_log
+            processes=options["processes"], log_level=options["log_level"], stderr_level=stderr_level
         )
         if progress:
             supervisor.on_settled = progress.advance

@@ -10,7 +10,7 @@ python := $(VENV)/bin/python
 pip    := $(python) -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test lint types migrations check clean
+.PHONY: help demo web test lint types migrations messages check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,13 @@ types: $(VENV)/dev.stamp ## Check the types (mypy)
 
 migrations: $(VENV)/test.stamp ## Make sure that no migration is missing
 	$(python) -m django makemigrations --check --dry-run --settings tests.settings
+
+messages: $(VENV)/test.stamp ## Bring the catalogues of texts up to date, to be translated (needs gettext)
+	cd post_office && PYTHONPATH=$(CURDIR) DJANGO_SETTINGS_MODULE=tests.settings $(abspath $(VENV))/bin/django-admin \
+		makemessages --all --add-location file --no-wrap
+	sed -i '/^"POT-Creation-Date/d; /^"Report-Msgid-Bugs-To/d' post_office/locale/*/LC_MESSAGES/django.po
+	cd post_office && PYTHONPATH=$(CURDIR) DJANGO_SETTINGS_MODULE=tests.settings $(abspath $(VENV))/bin/django-admin \
+		compilemessages
 
 check: lint types migrations test ## All of these
 

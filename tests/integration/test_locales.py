@@ -23,10 +23,7 @@ from tests import services
 PACKAGE = Path(__file__).resolve().parents[2] / "post_office"
 LANGUAGES = ["cs", "de", "es", "it", "pl", "ru"]
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
-HOW_TO_MEND = (
-    "In post_office/: django-admin makemessages -a --add-location file --no-wrap, translate, remove the "
-    "POT-Creation-Date, django-admin compilemessages."
-)
+HOW_TO_MEND = "make messages, translate, make messages."
 
 
 @dataclass

@@ -280,17 +280,21 @@ class WorkerLoop:
     # --- beats --------------------------------------------------------------------------------
 
     def _register(self) -> None:
+        before = time.monotonic()
         self.row = liveness.register(timezone.now())
         self._claimer = claims.Claimer(self.row)
-        self._beat_at = time.monotonic()
+        self._beat_at = before
 
     def _beat_if_due(self) -> None:
-        if time.monotonic() - self._beat_at < liveness.beat_interval():
+        # The moment before, not after: the answer of the database may be old when we read it, if this
+        # process was suspended meanwhile.
+        before = time.monotonic()
+        if before - self._beat_at < liveness.beat_interval():
             return
         try:
             alive = liveness.beat(self.row, timezone.now())
             if alive:
-                self._beat_at = time.monotonic()
+                self._beat_at = before
                 self._observer.free_dead(self.row)
             else:
                 self._start_anew()

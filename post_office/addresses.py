@@ -11,8 +11,12 @@ from email.utils import parseaddr
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-_NAME_AND_ADDRESS = re.compile(r"^\s*(?P<name>.*?)\s*<(?P<address>[^<>]*)>\s*$", re.DOTALL)
-_ENDS_HEADER = re.compile(r"[\r\n\x00]")
+from .headers import ends_line, is_storable
+
+# A display name is words and quoted strings. What is special in a header (RFC 5322, section 3.2.3) needs
+# the quotes: without them, one program reads a name where another reads an address.
+_NAME = r'(?:[^()<>\[\]:;@\\,"]+|"(?:[^"\\]|\\.)*")*'
+_NAME_AND_ADDRESS = re.compile(rf"\s*(?P<name>{_NAME})<(?P<address>[^<>]*)>\s*", re.DOTALL)
 
 
 def split_mailboxes(text: str) -> list[str]:
@@ -55,14 +59,14 @@ def validate_mailbox(text: str) -> None:
     Raises ValidationError 'Enter a valid email address.'; also for a second mailbox hidden behind
     a comma and for anything that would end a header line.
     """
-    if _ENDS_HEADER.search(text) or len(split_mailboxes(text)) != 1:
+    if ends_line(text) or not is_storable(text) or len(split_mailboxes(text)) != 1:
         raise ValidationError(validate_email.message, code="invalid", params={"value": text})
     validate_email(bare_address(text))
 
 
 def bare_address(text: str) -> str:
     """Return the addr-spec of a mailbox, without its display name."""
-    match = _NAME_AND_ADDRESS.match(text)
+    match = _NAME_AND_ADDRESS.fullmatch(text)
     return match["address"].strip() if match else text.strip()
 
 

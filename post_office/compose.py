@@ -25,7 +25,7 @@ from .conf import conf
 from .delivery.connections import validate_alias
 from .enums import PRIORITY, STATUS
 from .exceptions import InvalidArgument
-from .headers import validate_header_value, validate_headers
+from .headers import is_storable, validate_header_value, validate_headers
 from .models import Email, EmailTemplate, Worker
 from .rendering import attachments as files
 from .rendering import templates
@@ -209,8 +209,10 @@ def _context(context: Mapping[str, Any] | None) -> dict[str, Any]:
 def _validate(email: Email) -> None:
     """Refuse what the model refuses, and what a database or a header could not hold."""
     for argument in ("subject", "message", "html_message"):
-        if "\0" in getattr(email, argument):
-            raise InvalidArgument(f"{argument}: a null character cannot be stored.")
+        if not is_storable(getattr(email, argument)):
+            raise InvalidArgument(
+                f"{argument}: a null character or half of a surrogate pair cannot be stored."
+            )
     # The template was loaded a moment ago; there is no need to ask for it again.
     email.full_clean(exclude={"template"}, validate_unique=False, validate_constraints=False)
 

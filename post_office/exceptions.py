@@ -40,7 +40,9 @@ class InvalidHeader(PostOfficeError, ValueError):
     """A header that would end before its value does (RFC 5322, section 2.2)."""
 
     def __init__(self, argument: str, value: object) -> None:
-        super().__init__(f"{argument}: {value!r} may not contain a newline or a null character.")
+        super().__init__(
+            f"{argument}: {value!r} may not contain a newline or another character that ends it."
+        )
 
 
 class InvalidTemplate(PostOfficeError, TemplateSyntaxError):
@@ -77,6 +79,15 @@ class CannotStartProcesses(PostOfficeError, ValueError):
 
     def __init__(self, processes: int, reason: str) -> None:
         super().__init__(f"processes: {processes} is not possible here, {reason}. Use processes=1.")
+
+
+class CannotLock(PostOfficeError, OSError):
+    """The lock file can be neither made nor read."""
+
+    def __init__(self, path: object, fault: Exception) -> None:
+        super().__init__(
+            f"lockfile: {path} cannot be used, {fault}. Name another one, or none, with --lockfile."
+        )
 
 
 class FileLocked(PostOfficeError):

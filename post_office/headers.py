@@ -10,7 +10,8 @@ from .exceptions import InvalidArgument, InvalidHeader
 
 # RFC 5322, section 2.2: printable ASCII except the colon.
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
-_ENDS_HEADER = re.compile(r"[\r\n\x00]")
+# Whatever Python takes for the end of a line (str.splitlines), and the null character.
+_ENDS_LINE = re.compile("[\x00\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
 def validate_headers(argument: str, headers: Any) -> dict[str, str] | None:
@@ -34,6 +35,25 @@ def validate_headers(argument: str, headers: Any) -> dict[str, str] | None:
 
 def validate_header_value(argument: str, value: str) -> str:
     """Return the value. Raises `InvalidHeader` where it would end its line."""
-    if _ENDS_HEADER.search(value):
+    if ends_line(value) or not is_storable(value):
         raise InvalidHeader(argument, value)
     return value
+
+
+def ends_line(text: str) -> bool:
+    """Return whether a header would end before this text does."""
+    return bool(_ENDS_LINE.search(text))
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a database can hold this text: no null character, no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def storable(text: str) -> str:
+    """Return the text with a replacement character for whatever a database cannot hold."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")

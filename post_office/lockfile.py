@@ -19,6 +19,7 @@ from django.core.files import locks
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from .conf import conf
+from .exceptions import CannotLock
 from .exceptions import FileLocked as FileLocked
 
 
@@ -26,7 +27,12 @@ def default_path() -> str:
     """Return the lock file of this database, in the host's folder for temporary files."""
     using = router.db_for_write(apps.get_model("post_office", "Email")) or DEFAULT_DB_ALIAS
     options = connections[using].settings_dict
-    identity = "\0".join(str(options.get(key, "")) for key in ("ENGINE", "HOST", "PORT", "NAME"))
+    name = str(options.get("NAME", ""))
+    parts = [options.get(key, "") for key in ("ENGINE", "HOST", "PORT")]
+    parts.append(options.get("OPTIONS", {}).get("service", ""))
+    # A relative path means another file in another folder.
+    parts.append(os.path.abspath(name) if "sqlite" in str(options.get("ENGINE")) else name)
+    identity = "\0".join(map(str, parts))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return str(Path(tempfile.gettempdir()) / f"{conf.LOCK_FILE_NAME}-{digest}")
 
@@ -54,9 +60,7 @@ class FileLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises `FileLocked` when another run holds it."""
-        # No link is followed: the folder may be writable for everyone.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        file = os.open(self.lock_filename, flags, 0o666)
+        file = self._open()
         try:
             if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
                 raise FileLocked(self.lock_filename)
@@ -64,6 +68,18 @@ class FileLock:
             os.close(file)
             raise
         self._file = file
+
+    def _open(self) -> int:
+        # No link is followed: the folder may be writable for everyone.
+        no_link = getattr(os, "O_NOFOLLOW", 0)
+        try:
+            return os.open(self.lock_filename, os.O_RDWR | os.O_CREAT | no_link, 0o666)
+        except PermissionError:
+            pass  # another user's; to lock it, reading is enough
+        try:
+            return os.open(self.lock_filename, os.O_RDONLY | no_link)
+        except OSError as fault:
+            raise CannotLock(self.lock_filename, fault) from fault
 
     def release(self) -> None:
         if self._file is not None:

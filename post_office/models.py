@@ -135,14 +135,18 @@ class Email(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.full_clean()
+        kwargs.update(zip(("force_insert", "force_update", "using", "update_fields"), args, strict=False))
+        elsewhere = kwargs.get("using") not in (None, self._state.db)
         if not self.pk:
             # A copy of a mail in delivery is nobody's yet.
             self.worker, self.claimed_at, self.claims = None, None, 0
-        elif not (args or kwargs or self._state.adding):
+        elif not (
+            self._state.adding or elsewhere or kwargs.get("force_insert") or kwargs.get("update_fields")
+        ):
             # An instance knows the claim as it was when it was loaded; to write that back would
             # take the mail from the worker that is sending it now.
             kwargs["update_fields"] = self._fields_besides_claim()
-        super().save(*args, **kwargs)
+        super().save(**kwargs)
 
     def _fields_besides_claim(self) -> list[str]:
         left_out = {*CLAIM, *self.get_deferred_fields()}
@@ -287,7 +291,8 @@ def get_upload_path(instance: Attachment, filename: str) -> str:
     if not instance.name:
         instance.name = filename
     today = timezone.now().date()
-    suffix = PurePosixPath(filename).suffix or f".{filename}"
+    # Short, as the column for the path is.
+    suffix = (PurePosixPath(filename).suffix or f".{filename}")[:20]
     return f"post_office_attachments/{today.year}/{today.month}/{today.day}/{uuid.uuid4().hex}{suffix}"
 
 

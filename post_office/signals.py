@@ -4,7 +4,8 @@ Each is sent with `sender=Email` and `emails`, a list of `Email` instances that 
 new state, after the row says so. A receiver that raises is logged and stops nothing, except for
 `email_queued`, whose receivers run in the caller of `mail.send()`.
 
-- `email_queued`: rows were made by a verb of `mail` or by the email backend. Not for priority now.
+- `email_queued`: rows were made by a verb of `mail` or by the email backend, or put into the queue
+  again by hand. Not for priority now.
 - `email_sent`, `email_failed`, `email_requeued`: an attempt was settled. With `outcomes`, a list
   beside `emails`: `Sent`, `Failed` or `Retry` of `post_office.queue.outcomes`.
 - `email_expired`: `expires_at` came before the mail's turn.

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 
 from ..exceptions import PostOfficeError
+from ..headers import storable
 
 
 class Kind(Enum):
@@ -46,6 +47,11 @@ def classify_content(exception: Exception) -> Fault:
     if passing and not isinstance(exception, PostOfficeError):
         return _fault(Kind.TRANSIENT, exception)
     return _fault(Kind.PERMANENT, exception)
+
+
+def unexpected(exception: BaseException) -> Fault:
+    """Tell of what no program should raise while it sends: it may pass."""
+    return _fault(Kind.TRANSIENT, exception)
 
 
 def classify_sending(exception: Exception) -> Fault:
@@ -127,9 +133,16 @@ def _retry_after(exception: Exception) -> timedelta | None:
     return max(moment - datetime.now(timezone.utc), timedelta())
 
 
+def _words(exception: BaseException) -> str:
+    try:
+        return storable(str(exception))
+    except Exception:  # a broken __str__ must not hide what happened
+        return f"{type(exception).__name__}, which cannot be printed"
+
+
 def _fault(
     kind: Kind,
-    exception: Exception,
+    exception: BaseException,
     code: int | None = None,
     answer: str | None = None,
     *,
@@ -138,10 +151,11 @@ def _fault(
 ) -> Fault:
     return Fault(
         kind=kind,
-        message=str(exception),
+        message=_words(exception),
         exception_type=type(exception).__name__,
-        code=code,
-        answer=answer,
+        # What a server may invent; a small number in the log.
+        code=code if code is not None and 0 <= code < 2**15 else None,
+        answer=None if answer is None else storable(answer),
         after=after,
         connection_is_usable=connection_is_usable,
     )

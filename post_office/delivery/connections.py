@@ -9,6 +9,7 @@ import logging
 import threading
 from typing import Any
 
+from django.core.mail.backends import console, dummy, locmem
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.utils.module_loading import import_string
@@ -23,6 +24,8 @@ DEFAULT_ALIAS = "default"
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # Backends of Django that may be named by the last part of their path.
 SHORT_NAMES = ("smtp", "console", "filebased", "locmem", "dummy")
+# What they write is a message as it stands, and so it is with their subclasses.
+DJANGOS_OWN = (SMTPBackend, console.EmailBackend, locmem.EmailBackend, dummy.EmailBackend)
 # A mark on classes that put mail into this queue; found on subclasses, too, and under any path.
 QUEUES_MAIL = "queues_in_post_office"
 
@@ -90,7 +93,7 @@ def wants_message_id(backend: BaseEmailBackend) -> bool:
 
     Django's own write whatever they are given; some providers refuse mail that brings one.
     """
-    return type(backend).__module__.startswith("django.core.mail.") or conf.MESSAGE_ID_ENABLED
+    return isinstance(backend, DJANGOS_OWN) or conf.MESSAGE_ID_ENABLED
 
 
 class ConnectionHandler(threading.local):

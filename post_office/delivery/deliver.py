@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.core.mail import EmailMessage
+from django.db import InterfaceError, OperationalError, router, transaction
 from django.utils import timezone
 
 from ..conf import conf
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("post_office")
 
+SETTLE_AGAIN = 0.5  # seconds between tries to write an outcome
+
 
 class NotAccepted(Exception):
     """The backend says that it sent nothing, without saying why."""
@@ -42,9 +46,14 @@ class Job:
 
 
 def prepare(email: Email) -> Job | Fault:
-    """Gather what the attempt needs; on the thread that may use the database."""
+    """Gather what the attempt needs; on the thread that may use the database.
+
+    A fault of the database is nobody's attempt, and raised.
+    """
     try:
         return Job(email=email, alias=alias_of(email), parts=gather(email))
+    except (OperationalError, InterfaceError):
+        raise
     except Exception as exception:  # whatever a template raises is this mail's fault alone
         return _logged(email, classify_content(exception), exception)
 
@@ -83,7 +92,7 @@ def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
     """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`."""
     accepted = backend.send_messages([message])
     # Django's contract is the number sent; many backends return nothing, which says nothing.
-    if accepted == 0 and accepted is not False:
+    if accepted == 0:
         raise NotAccepted("The backend reports that it sent no message.")
 
 
@@ -140,21 +149,39 @@ def dispatch(
                 return email.status
             job = prepare(email)
             fault = attempt(job, connection) if isinstance(job, Job) else job
-            now = timezone.now()
-            result = outcome(email, fault, now, random.Random())
-            level = conf.LOG_LEVEL if log_level is None else log_level
-            outcomes.settle([(email, result)], holder, level, now)
+            result = outcome(email, fault, timezone.now(), random.Random())
+            _settle(email, result, holder, conf.LOG_LEVEL if log_level is None else log_level)
         return email.status
     finally:
         if disconnect_after_delivery:
             connections.close()
 
 
+def _settle(email: Email, result: outcomes.Outcome, holder: Worker, log_level: int) -> None:
+    """Write the outcome, and try again for a lease: a server may have the mail by now.
+
+    When the database stays away, the fault is raised and the claim left to run out.
+    """
+    connection = transaction.get_connection(router.db_for_write(Email))
+    give_up_at = time.monotonic() + conf.LEASE_DURATION.total_seconds()
+    while True:
+        try:
+            outcomes.settle([(email, result)], holder, log_level, timezone.now())
+            return
+        except (OperationalError, InterfaceError) as fault:
+            if connection.in_atomic_block or time.monotonic() > give_up_at:
+                raise
+            logger.warning("The outcome of email %s cannot be written, trying again: %s", email.pk, fault)
+            connection.close()
+            time.sleep(SETTLE_AGAIN)
+
+
 def _claim(email: Email, holder: Worker) -> bool:
     """Claim a mail that is to go now, whatever became of it before."""
     now = timezone.now()
     if email.status in (*FINISHED, None):
-        outcomes.requeue([email.pk], now)
+        outcomes.reopen([email.pk], now)
+        email.refresh_from_db(fields=["status", "number_of_retries", "scheduled_time", "expires_at"])
     return claims.claim_one(email, holder, now)
 
 

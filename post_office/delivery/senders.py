@@ -13,7 +13,7 @@ from django.db import connections as databases
 
 from ..models import Email
 from ..queue.outcomes import Released
-from .classify import Fault
+from .classify import Fault, unexpected
 from .connections import connections
 from .deliver import Job
 
@@ -86,10 +86,19 @@ class Senders:
             thread.join()
         yield from self.results(wait=0)
 
+    def _try(self, job: Job) -> Result:
+        """Send, and hand something back whatever happens: a mail without an outcome would be waited
+        for without end."""
+        try:
+            return self._send(job)
+        except BaseException as exception:  # as of gevent or asyncio
+            connections.close()
+            return unexpected(exception)
+
     def _work(self) -> None:
         try:
             while (job := self._todo.get()) is not None:
-                self._done.put((job.email, self._send(job)))
+                self._done.put((job.email, self._try(job)))
         finally:
             connections.close()
             # A storage may keep its files in the database.

@@ -167,9 +167,7 @@ class Supervisor:
 
     def _listen(self, limit: int | None) -> None:
         ready = wait(list(self._workers), timeout=0.1)
-        for pipe in ready:
-            if not isinstance(pipe, Connection):
-                continue
+        for pipe in [pipe for pipe in self._workers if pipe in ready]:
             try:
                 message = pipe.recv()
             except (EOFError, OSError):

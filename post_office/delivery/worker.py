@@ -120,6 +120,9 @@ class WorkerLoop:
             room = min(room, self.limit - self._accepted)
         try:
             got = self._claimer.claim(room, self._aliases(), timezone.now())
+        except liveness.TakenForDead:
+            self._start_anew()
+            return self._claim(room)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("claim mail", fault)
             self._claim_not_before = time.monotonic() + LOOK_AGAIN
@@ -152,22 +155,32 @@ class WorkerLoop:
 
     def _feed(self) -> None:
         while self._may_feed:
-            email = self._claimed.popleft()
-            if alias_of(email) in self.paused:
-                self._note(email, Released(backend=alias_of(email)))
-                continue
-            job = prepare(email)
-            if isinstance(job, Job):
-                self._senders.give(job)
-            else:
-                self._note(email, job)
+            self._prepare(self._claimed.popleft())
             if self._senders.have_results:
                 return
+
+    def _prepare(self, email: Email) -> None:
+        """Give one mail to the threads, or back to the queue where it is not to go now."""
+        # What expired since it was claimed is for the next claim to say so.
+        expired = email.expires_at is not None and email.expires_at <= timezone.now()
+        if expired or alias_of(email) in self.paused:
+            self._note(email, Released(backend=alias_of(email)))
+            return
+        try:
+            job = prepare(email)
+        except (OperationalError, InterfaceError) as fault:
+            self._note(email, Released(backend=alias_of(email)))
+            self._database_failed("prepare a mail", fault)
+            return
+        if isinstance(job, Job):
+            self._senders.give(job)
+        else:
+            self._note(email, job)
 
     def _send(self, job: Job) -> Result:
         """Send one mail; on a sending thread."""
         # A process that was suspended may have been taken for dead meanwhile.
-        out_of_touch = time.monotonic() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2
+        out_of_touch = liveness.clock() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2
         if self.stopping or job.alias in self.paused or out_of_touch:
             return Released(backend=job.alias)
         return attempt(job)
@@ -214,10 +227,30 @@ class WorkerLoop:
                 time.sleep(LOOK_AGAIN)
 
     def _settle(self) -> None:
-        settled = outcomes.settle(self._unsettled, self.row, self.log_level, timezone.now())
+        try:
+            self._write(self._unsettled, self.log_level)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("Outcomes cannot be written together; trying one by one.")
+            self._settle_one_by_one()
         self._failing_since = None
-        self._recent.append((time.monotonic(), len(self._unsettled)))
-        self._unsettled = []
+
+    def _settle_one_by_one(self) -> None:
+        """One outcome that cannot be written must not keep the others from it."""
+        for pair in list(self._unsettled):
+            try:
+                self._write([pair], self.log_level)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                logger.exception("The log of email %s cannot be written; going on without.", pair[0].pk)
+                self._write([pair], log_level=0)
+
+    def _write(self, pairs: list[tuple[Email, Outcome]], log_level: int) -> None:
+        settled = outcomes.settle(pairs, self.row, log_level, timezone.now())
+        self._unsettled = [pair for pair in self._unsettled if pair not in pairs]
+        self._recent.append((time.monotonic(), len(pairs)))
         self.total += settled
         self.on_settled(settled)
 
@@ -280,7 +313,7 @@ class WorkerLoop:
     # --- beats --------------------------------------------------------------------------------
 
     def _register(self) -> None:
-        before = time.monotonic()
+        before = liveness.clock()
         self.row = liveness.register(timezone.now())
         self._claimer = claims.Claimer(self.row)
         self._beat_at = before
@@ -288,7 +321,7 @@ class WorkerLoop:
     def _beat_if_due(self) -> None:
         # The moment before, not after: the answer of the database may be old when we read it, if this
         # process was suspended meanwhile.
-        before = time.monotonic()
+        before = liveness.clock()
         if before - self._beat_at < liveness.beat_interval():
             return
         try:

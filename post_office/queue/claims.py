@@ -1,4 +1,4 @@
-"""Claims: take the right to deliver a mail, and give it back. The only writer of the claim columns,
+"""Claims: take the right to deliver a mail. The only writer of the claim columns,
 beside `outcomes`, which ends a claim together with its status, and `liveness`, for the dead.
 
 A claim walks lanes. A lane is one priority, backend and status; in it the rows that are due stand
@@ -19,7 +19,7 @@ from ..conf import PostOfficeSettings, conf
 from ..enums import PRIORITY, STATUS
 from ..models import Email, Worker
 from ..querysets import EmailQuerySet
-from . import outcomes
+from . import liveness, outcomes
 
 # From high to low; rows of foreign code may have none.
 PRIORITIES: tuple[int | None, ...] = (*sorted(PRIORITY, reverse=True), None)
@@ -36,7 +36,9 @@ class Claimer:
 
     worker: Worker
     _turn: int = 0
-    _last: datetime | None = field(default=None)
+    _last: datetime | None = None
+    # Moments of claims that were begun and not brought to their end.
+    _strays: list[datetime] = field(default_factory=list)
 
     def claim(self, limit: int, aliases: Sequence[str], now: datetime) -> list[Email]:
         """Claim up to `limit` mails that are due, in the order in which to deliver them.
@@ -45,16 +47,30 @@ class Claimer:
 
         Args:
             aliases: Backends to serve. Mail without an alias is that of "".
+
+        Raises:
+            TakenForDead: This worker's row is gone.
         """
         if self._last is not None and now <= self._last:
             now = self._last + timedelta(microseconds=1)
         self._last = now
+        self._give_strays_back()
+        self._strays.append(now)
         taken: list[int] = []
         for rows in self._in_order(aliases):
             if len(taken) >= limit:
                 break
             taken += self._take(rows, limit - len(taken), now)
-        return self._mine(taken, now) if taken else []
+        mine = self._mine(taken, now) if taken else []
+        self._strays.clear()
+        return mine
+
+    def _give_strays_back(self) -> None:
+        """Free what an earlier claim took before it met a fault of the database."""
+        if self._strays:
+            mine = Email.objects.primary().held_by(self.worker.pk).filter(claimed_at__in=self._strays)
+            mine.update(**outcomes.UNHELD)
+            self._strays.clear()
 
     def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
         if not by_lanes():
@@ -83,12 +99,11 @@ class Claimer:
         connection = connections[claimable.db]
         candidates = claimable.values_list("pk", flat=True)
         with transaction.atomic(using=claimable.db):
+            liveness.hold_row(self.worker)
             if connection.features.has_select_for_update_skip_locked:
-                candidates = candidates.select_for_update(skip_locked=True)
-            else:
-                # A write before the first read makes SQLite wait for its turn. After a read it could
-                # not: "database is locked" would come at once.
-                Worker.objects.using(claimable.db).filter(pk=self.worker.pk).update(beat=F("beat"))
+                # A custom order may join other tables, which are not to be locked.
+                of = ("self",) if connection.features.has_select_for_update_of else ()
+                candidates = candidates.select_for_update(skip_locked=True, of=of)
             pks = list(candidates[:limit])
             # The predicate again: a database without these locks may have given a row to another.
             Email.objects.using(claimable.db).filter(pk__in=pks).claimable(now).update(
@@ -125,15 +140,10 @@ def something_is_due(aliases: Sequence[str], now: datetime) -> bool:
 def claim_one(email: Email, worker: Worker, now: datetime) -> bool:
     """Claim this mail, due or not. Returns False when another holds it or it is finished."""
     row = Email.objects.primary().filter(pk=email.pk).unfinished().unheld()
-    if not row.update(worker=worker, claimed_at=now, claims=F("claims") + 1):
+    with transaction.atomic(using=row.db):
+        liveness.hold_row(worker)
+        claimed = row.update(worker=worker, claimed_at=now, claims=F("claims") + 1)
+    if not claimed:
         return False
     email.worker, email.claimed_at = worker, now
     return True
-
-
-def release(pks: Sequence[int], worker: Worker, now: datetime) -> int:
-    """Give mails back as they were before the claim. Returns how many were still held."""
-    if not pks:
-        return 0
-    held = Email.objects.primary().held_by(worker.pk).filter(pk__in=pks)
-    return held.update(worker=None, claimed_at=None, claims=0, last_updated=now)

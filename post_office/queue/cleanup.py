@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.db import router, transaction
+from django.db.models import F
 
 from ..models import Attachment, Email
 from ..querysets import EmailQuerySet
@@ -32,9 +33,13 @@ def remove_emails(cutoff: datetime, batch_size: int = 1000) -> int:
     """Delete finished mail created before `cutoff`, with its log. Returns how many."""
     removed = 0
     for pks in _batches(_removable(cutoff), batch_size):
-        with transaction.atomic(using=router.db_for_write(Email)):
-            # Finished is asked again: somebody may have requeued one since it was listed.
-            _total, counts = _removable(cutoff).filter(pk__in=pks).delete()
+        rows = _removable(cutoff).filter(pk__in=pks)
+        with transaction.atomic(using=rows.db):
+            # Locked before they are deleted, as somebody may be queueing one again. The write is for
+            # SQLite, which knows no such lock, and takes its own before the first read only.
+            rows.update(claims=F("claims"))
+            locked = list(rows.select_for_update().values_list("pk", flat=True))
+            _total, counts = Email.objects.using(rows.db).filter(pk__in=locked).delete()
             removed += counts.get(Email._meta.label, 0)
     return removed
 

@@ -19,14 +19,21 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from django.db import connections, router
+from django.db import DatabaseError, connections, router, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from ..conf import conf
+from ..exceptions import PostOfficeError
 from ..models import Email, Worker
 
 logger = logging.getLogger("post_office")
+
+ZOMBIE = -1
+
+
+class TakenForDead(PostOfficeError):
+    """A worker whose row is gone wants to claim: others have its mail by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +50,15 @@ class ProcessIdentity:
         here = this_process()
         if not self.boot or (self.host, self.boot) != (here.host, here.boot):
             return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass  # it is another user's
+        # A zombie answers, too, and so does a later process with this pid.
         started = _process_started(self.pid)
-        return started is None or started != self.pid_started
+        return started == ZOMBIE or (started is not None and started != self.pid_started)
 
 
 def this_process() -> ProcessIdentity:
@@ -64,14 +78,15 @@ def _boot() -> str:
 
 
 def _process_started(pid: int) -> int | None:
-    """Return when a process began, in ticks since boot, or None when it is gone or a zombie."""
+    """Return when a process began, in ticks since boot; ZOMBIE for one that has ended but not been
+    waited for, None where the system does not tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     # proc(5): the name stands in brackets and may hold anything; state is field 3, starttime 22.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return ZOMBIE if fields[0] in "ZX" else int(fields[19])
 
 
 # --- our own row ------------------------------------------------------------------------------
@@ -95,6 +110,24 @@ def beat(worker: Worker, now: datetime) -> bool:
     return bool(_workers().filter(pk=worker.pk).update(beat=F("beat") + 1, beat_at=now))
 
 
+def hold_row(worker: Worker) -> None:
+    """Keep our row from being removed until the end of this transaction, by writing to it.
+
+    It comes before the first read: SQLite then waits for its turn to write, while after a read
+    "database is locked" would come at once.
+
+    Raises:
+        TakenForDead: The row is gone.
+    """
+    if not _workers().filter(pk=worker.pk).update(beat=F("beat")):
+        raise TakenForDead(f"Worker {worker} was taken for dead.")
+
+
+def clock() -> float:
+    """Return seconds for the age of our own beat; they go on while the host is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 def retire(worker: Worker) -> None:
     """End a worker: whatever it should still hold is free, and its row goes."""
     free(worker.pk)
@@ -110,7 +143,8 @@ def short_lived_worker(now: datetime) -> Iterator[Worker]:
     """A worker for a few mails in a process that is none, such as a web server.
 
     Its beat comes from a thread of its own, as the caller's is busy sending. The thread touches the
-    database only when the block takes longer than a beat.
+    database only when the block takes longer than a beat. When the block raises, what it holds may
+    be with a server by now; so it is not freed, and others wait for the lease to run out.
     """
     worker = register(now)
     done = threading.Event()
@@ -118,7 +152,11 @@ def short_lived_worker(now: datetime) -> Iterator[Worker]:
     def keep_beating() -> None:
         try:
             while not done.wait(beat_interval()):
-                beat(worker, timezone.now())
+                try:
+                    beat(worker, timezone.now())
+                except DatabaseError as fault:
+                    logger.warning("Worker %s could not show that it lives: %s", worker, fault)
+                    connections.close_all()
         finally:
             connections.close_all()
 
@@ -128,7 +166,7 @@ def short_lived_worker(now: datetime) -> Iterator[Worker]:
         yield worker
     finally:
         done.set()
-        retire(worker)
+    retire(worker)
 
 
 # --- the others -------------------------------------------------------------------------------
@@ -144,10 +182,12 @@ class Observer:
 
     clock: Callable[[], float] = time.monotonic
     _seen: dict[UUID, tuple[int, float]] = field(default_factory=dict)
+    _looked_at: float | None = None
     _alive: set[UUID] = field(default_factory=set)
 
     def free_dead(self, me: Worker) -> int:
         """Free the mail of workers that are dead by now; returns how many mails came free."""
+        self._forget_if_we_slept()
         freed = 0
         holders = _holders(besides=me)
         rows = {worker.pk: worker for worker in _workers().exclude(pk=me.pk)}
@@ -160,6 +200,13 @@ class Observer:
             freed += free(worker_id)
             self._seen.pop(worker_id, None)
         return freed
+
+    def _forget_if_we_slept(self) -> None:
+        """A time in which we did not look says nothing: whoever stopped us may have stopped all."""
+        now = self.clock()
+        if self._looked_at is not None and now - self._looked_at > 2 * beat_interval():
+            self._seen.clear()
+        self._looked_at = now
 
     def undecided(self, me: Worker) -> list[Worker]:
         """Return the workers that hold mail and of which we cannot tell yet whether they live."""
@@ -190,12 +237,13 @@ class Observer:
 def free(worker_id: UUID) -> int:
     """Take everything from a dead worker. Returns how many mails became claimable again.
 
-    The mail is freed before the row goes: whoever dies in between leaves a row, and so a trace.
+    The row goes first, which waits for a claim of that worker that is being made, and lets no other
+    begin.
     """
-    # Whatever their status: code that knows no claims may have ended one meanwhile.
-    freed = Email.objects.primary().filter(worker_id=worker_id).update(worker=None, claimed_at=None)
-    _workers().filter(pk=worker_id).delete()
-    return freed
+    with transaction.atomic(using=router.db_for_write(Email)):
+        _workers().filter(pk=worker_id).delete()
+        # Whatever their status: code that knows no claims may have ended one meanwhile.
+        return Email.objects.primary().filter(worker_id=worker_id).update(worker=None, claimed_at=None)
 
 
 def _workers() -> QuerySet[Worker]:

@@ -136,18 +136,24 @@ def cancel(pks: Sequence[int], now: datetime, *, actor: str | None = None) -> in
 def requeue(pks: Iterable[int], now: datetime) -> int:
     """Put finished mail into the queue again, due now. Returns how many rows changed.
 
-    Its retries start anew, and an `expires_at` that is past no longer counts.
+    Says so with `email_queued`, as new mail does.
     """
-    rows = Email.objects.primary().filter(pk__in=list(pks))
-    again: dict[str, Any] = {
-        "status": STATUS.queued,
-        "scheduled_time": None,
-        "number_of_retries": None,
-        "last_updated": now,
-        **UNHELD,
-    }
-    rows.finished().filter(expires_at__lte=now).update(expires_at=None)
-    return rows.finished().update(**again)
+    changed = reopen(pks, now)
+    _send(signals.email_queued, _rows(changed))
+    return len(changed)
+
+
+def reopen(pks: Iterable[int], now: datetime) -> set[int]:
+    """Make finished mail open again; its retries start anew. Returns the keys of the rows changed.
+
+    An `expires_at` that is past no longer counts.
+    """
+    emails = Email.objects.primary().filter(pk__in=list(pks))
+    emails.finished().filter(expires_at__lte=now).update(expires_at=None)
+    again = {"status": STATUS.queued, "last_updated": now}
+    emails.finished().update(scheduled_time=None, number_of_retries=None, **again, **UNHELD)
+    # Those changed have this moment, to the microsecond.
+    return set(emails.filter(**again).values_list("pk", flat=True))
 
 
 # --- settling ---------------------------------------------------------------------------------

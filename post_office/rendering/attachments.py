@@ -16,7 +16,7 @@ from django.core.files.base import ContentFile
 from django.db import router
 
 from ..exceptions import AttachmentGone, InvalidArgument
-from ..headers import validate_headers
+from ..headers import validate_header_value, validate_headers
 from ..models import Attachment, Email
 from .inline import InlineImage
 
@@ -68,8 +68,9 @@ class Reader:
 
 
 def _upload(name: str, value: Any) -> Upload:
-    if not isinstance(name, str) or not name:
-        raise InvalidArgument(f"attachments: {name!r} is not a file name.")
+    if not isinstance(name, str) or not name or len(name) > 255:
+        raise InvalidArgument(f"attachments: {name!r} is not a file name of 1 to 255 characters.")
+    validate_header_value("attachments", name)
     if not isinstance(value, Mapping):
         return Upload(name=name, content=_content(name, value))
     if "file" not in value:

@@ -130,10 +130,10 @@ def render(
 
 def render_on_delivery(email: Email) -> Rendered:
     """Return the texts of a stored mail, rendered from its template where it waits for that."""
-    if email.context is None:
-        return Rendered(subject=email.subject, message=email.message, html_message=email.html_message)
-    if email.template is None:
+    if email.template is None and email.context is not None and email.template_name:
         raise TemplateGone(email.template_name)
+    if email.template is None or email.context is None:
+        return Rendered(subject=email.subject, message=email.message, html_message=email.html_message)
     return render(
         subject=email.template.subject,
         message=email.template.content,
@@ -225,9 +225,10 @@ def _forget(sender: type[EmailTemplate], instance: Any, using: str, **kwargs: An
 def _freeze(sender: type[EmailTemplate], instance: EmailTemplate, using: str, **kwargs: Any) -> None:
     """Render the mail that waits for this template, as long as it is there.
 
-    Mail that does not render stays as it is, and fails with that reason when its turn comes.
+    That includes what is being delivered, since it may come back to the queue. Mail that does not
+    render stays as it is, and fails with that reason when its turn comes.
     """
-    waiting = Email.objects.using(using).to_be_rendered(instance).unheld()
+    waiting = Email.objects.using(using).to_be_rendered(instance)
     for email in waiting.select_related("template").iterator():
         try:
             rendered = render_on_delivery(email)

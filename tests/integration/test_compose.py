@@ -111,6 +111,10 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"message": "{{ a b }}"}, TemplateSyntaxError, "message: '{{ a b }}' is not a valid template"),
     ({"html_message": "{% if %}"}, TemplateSyntaxError, "html_message: '{% if %}' is not"),
     ({"message": "a\0b"}, ValueError, "message: a null character"),
+    ({"subject": "a\udcffb"}, ValueError, "subject: a null character or half of a surrogate pair"),
+    ({"headers": {"X-A": "1\u20282"}}, ValueError, "headers['X-A']: '1"),
+    ({"attachments": {"a\r\nb.txt": b""}}, ValueError, "attachments: 'a\\r\\nb.txt'"),
+    ({"attachments": {"x" * 256: b""}}, ValueError, "is not a file name of 1 to 255"),
     ({"subject": "x" * 990}, ValidationError, "at most 989 characters"),
     ({"context": "name=Ann"}, ValueError, "context: 'name=Ann' is not a dict"),
     ({"scheduled_time": "tomorrow"}, ValueError, "scheduled_time: 'tomorrow' is neither"),
@@ -315,6 +319,21 @@ def test_saving_an_old_instance_does_not_take_the_mail_from_its_worker() -> None
     stale.save()
     stored = Email.objects.get(pk=stale.pk)
     assert (stored.subject, stored.worker_id) == ("new", worker.pk)
+
+
+@pytest.mark.parametrize("using", [None, "default"])
+def test_nor_does_saving_it_in_other_ways(using: str | None) -> None:
+    from post_office.queue import claims, liveness
+
+    stale = send(subject="old")
+    worker = liveness.register(timezone.now())
+    claims.claim_one(Email.objects.get(pk=stale.pk), worker, timezone.now())
+    stale.save(force_insert=False, force_update=False, using=using, update_fields=None)
+    assert Email.objects.get(pk=stale.pk).worker_id == worker.pk
+
+
+def test_a_long_name_without_an_ending_is_stored() -> None:
+    assert send(attachments={"x" * 200: b"content"}).attachments.get().name == "x" * 200
 
 
 def test_a_copy_of_a_mail_in_delivery_is_nobodys() -> None:

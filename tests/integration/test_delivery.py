@@ -217,14 +217,6 @@ def test_get_queued_only_looks() -> None:
     assert mail.send_queued()[0] == 2
 
 
-def test_few_queries_serve_many_mails(django_assert_max_num_queries: Any) -> None:
-    """Claims, settles and beats are for many mails at once; attachments are read for each."""
-    for _ in range(100):
-        send()
-    with django_assert_max_num_queries(300):
-        assert mail.send_queued() == (100, 0, 0)
-
-
 # --- now --------------------------------------------------------------------------------------
 
 

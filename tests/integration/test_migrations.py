@@ -11,6 +11,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from post_office import mail
+from post_office.checks import check_migrations
 from post_office.migrations._legacy import LEGACY_MIGRATIONS
 from post_office.models import STATUS, Email, Log
 
@@ -86,6 +87,13 @@ def test_old_code_can_go_on_inserting_beside_us() -> None:
 
 def test_other_apps_may_depend_on_any_of_the_old_names() -> None:
     assert set(LEGACY_MIGRATIONS) <= recorded()
+
+
+@pytest.mark.usefixtures("at_0014")
+def test_a_new_database_whose_migrate_was_interrupted_is_not_taken_for_an_old_one() -> None:
+    """Django 5.2 records the name of a replacing migration last."""
+    MigrationRecorder(connection).record_unapplied("post_office", LEGACY_MIGRATIONS[0])
+    assert check_migrations(databases=["default"]) == []
 
 
 @pytest.mark.parametrize("applied", [1, 2, 9, 13])

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from post_office import mail, signals
@@ -155,7 +155,7 @@ def test_claims_of_one_worker_are_told_apart(worker: Worker, now: datetime) -> N
 def test_released_mail_is_as_before(worker: Worker, now: datetime) -> None:
     (queued,) = queue()
     claim(worker, now)
-    assert claims.release([queued.pk], worker, now) == 1
+    assert outcomes.settle([(queued, Released(backend="default"))], worker, 2, now).released == 1
     stored = row(queued)
     assert (stored.worker_id, stored.claimed_at, stored.claims) == (None, None, 0)
     assert (stored.status, stored.number_of_retries, stored.scheduled_time) == (STATUS.queued, None, None)
@@ -391,6 +391,14 @@ class Clock:
     def __call__(self) -> float:
         return self.time
 
+    def pass_by(self, seconds: int, observer: liveness.Observer, me: Worker) -> int:
+        """Let time go by as it does for a worker that looks around now and then; returns what came free."""
+        freed = 0
+        for _ in range(seconds):
+            self.time += 1
+            freed += observer.free_dead(me)
+        return freed
+
 
 def elsewhere(now: datetime) -> Worker:
     """A worker of which nothing is known but its beats."""
@@ -405,11 +413,9 @@ def test_a_silent_worker_is_dead_after_a_lease_by_our_own_clock(worker: Worker, 
     claim(other, now)
     observer = liveness.Observer(clock=clock)
     assert observer.free_dead(worker) == 0
-    clock.time += 59
-    assert observer.free_dead(worker) == 0
+    assert clock.pass_by(59, observer, worker) == 0
     assert observer.undecided(worker) == [other]
-    clock.time += 2
-    assert observer.free_dead(worker) == 1
+    assert clock.pass_by(2, observer, worker) == 1
     assert row(queued).worker_id is None
     # counts that a worker died with it
     assert row(queued).claims == 1
@@ -422,8 +428,7 @@ def test_a_worker_that_beats_keeps_its_mail(worker: Worker, now: datetime) -> No
     claim(other, now)
     observer = liveness.Observer(clock=clock)
     for _ in range(10):
-        observer.free_dead(worker)
-        clock.time += 50
+        assert clock.pass_by(50, observer, worker) == 0
         assert liveness.beat(other, now)
     assert observer.free_dead(worker) == 0
     assert observer.undecided(worker) == []
@@ -436,9 +441,51 @@ def test_the_wall_clock_decides_nothing(step: timedelta, worker: Worker, now: da
     queue()
     claim(other, now)
     observer = liveness.Observer(clock=clock)
+    assert clock.pass_by(30, observer, worker) == 0
+
+
+def test_a_time_in_which_we_slept_proves_nobody_dead(worker: Worker, now: datetime) -> None:
+    """Whatever stopped us may have stopped the others, too."""
+    other, clock = elsewhere(now), Clock()
+    queue()
+    claim(other, now)
+    observer = liveness.Observer(clock=clock)
+    assert clock.pass_by(10, observer, worker) == 0
+    clock.time += 3600
     assert observer.free_dead(worker) == 0
-    clock.time += 30
-    assert observer.free_dead(worker) == 0
+    assert clock.pass_by(59, observer, worker) == 0
+    assert clock.pass_by(2, observer, worker) == 1
+
+
+def test_a_worker_that_was_taken_for_dead_claims_nothing(worker: Worker, now: datetime) -> None:
+    (queued,) = queue()
+    liveness.free(worker.pk)
+    with pytest.raises(liveness.TakenForDead):
+        claim(worker, now)
+    with pytest.raises(liveness.TakenForDead):
+        claims.claim_one(queued, worker, now)
+    assert row(queued).worker_id is None
+
+
+def test_what_a_claim_took_before_a_fault_is_given_back(
+    worker: Worker, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urgent = queue(2, priority="high")
+    queue(2, priority="low")
+    claimer = Claimer(worker)
+    take = claimer._take
+
+    def break_at_the_second_lane(rows: Any, *arguments: Any) -> list[int]:
+        if Email.objects.held().exists():
+            raise OperationalError("gone")
+        return take(rows, *arguments)
+
+    monkeypatch.setattr(claimer, "_take", break_at_the_second_lane)
+    with pytest.raises(OperationalError):
+        claimer.claim(10, ["", "default"], now)
+    assert set(Email.objects.held()) == set(urgent)
+    monkeypatch.undo()
+    assert len(claimer.claim(10, ["", "default"], now)) == 4
 
 
 def test_a_process_known_to_be_gone_is_dead_at_once(worker: Worker, now: datetime) -> None:

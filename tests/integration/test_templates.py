@@ -161,6 +161,34 @@ def test_mail_that_waits_for_a_deleted_template_is_rendered_first(welcome: Email
     assert django_mail.outbox[0].body == "Hallo Ann & Co"
 
 
+def test_mail_in_delivery_is_rendered_before_its_template_goes(welcome: EmailTemplate) -> None:
+    """It may come back to the queue."""
+    from django.utils import timezone
+
+    from post_office.queue import claims, liveness
+
+    email = send(template="welcome", render_on_delivery=True)
+    worker = liveness.register(timezone.now())
+    claims.claim_one(email, worker, timezone.now())
+    welcome.delete()
+    liveness.retire(worker)
+    assert mail.send_queued() == (1, 0, 0)
+    assert django_mail.outbox[0].body == "Hello Ann & Co"
+
+
+def test_a_context_without_a_template_changes_nothing() -> None:
+    Email.objects.create(
+        from_email="me@example.com",
+        to=["ann@example.com"],
+        subject="s",
+        message="m",
+        status=2,
+        context={"a": 1},
+    )
+    assert mail.send_queued() == (1, 0, 0)
+    assert django_mail.outbox[0].body == "m"
+
+
 def test_mail_whose_deleted_template_did_not_render_fails_with_that_reason(welcome: EmailTemplate) -> None:
     sent = send(template="welcome", render_on_delivery=True)
     EmailTemplate.objects.filter(pk=welcome.pk).update(content="{% endif %}")

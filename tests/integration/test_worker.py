@@ -1,20 +1,24 @@
 """One worker, and what the world does to it."""
 
+import asyncio
 import logging
+import smtplib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail as django_mail
 from django.core.mail import EmailMessage
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from post_office import mail
+from post_office.delivery import deliver
 from post_office.delivery.worker import WorkerLoop
-from post_office.models import STATUS, Email, Worker
+from post_office.models import STATUS, Email, Log, Worker
 from post_office.queue import claims, liveness, outcomes
 from tests.backends import LocmemBackend
 
@@ -145,15 +149,14 @@ def test_a_worker_told_to_stop_releases_what_is_not_in_flight(interference: Any,
 def test_a_fault_of_our_own_loses_no_outcome(interference: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever breaks the loop, what was sent is written down and the rest is free."""
     queue(30)
-    settle = outcomes.settle
-    calls = iter(range(100))
+    claim = claims.Claimer.claim
 
-    def break_once(*arguments: Any) -> outcomes.Settled:
-        if next(calls) == 1:
+    def break_later(claimer: claims.Claimer, *arguments: Any) -> list[Email]:
+        if Email.objects.filter(status=STATUS.sent).exists():
             raise ZeroDivisionError
-        return settle(*arguments)
+        return claim(claimer, *arguments)
 
-    monkeypatch.setattr(outcomes, "settle", break_once)
+    monkeypatch.setattr(claims.Claimer, "claim", break_later)
     with pytest.raises(ZeroDivisionError):
         WorkerLoop(log_level=2).run()
     sent = len(django_mail.outbox)
@@ -171,3 +174,129 @@ def test_a_database_error_inside_a_callers_transaction_is_raised(monkeypatch: py
     monkeypatch.setattr(claims.Claimer, "claim", broken)
     with pytest.raises(OperationalError):
         mail.send_queued()
+
+
+@pytest.mark.django_db
+def test_one_outcome_that_cannot_be_written_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor itself: it is written without its row in the log."""
+    poison, *good = queue(4)
+    write_log = outcomes._write_log
+
+    def break_for_poison(written: Any, log_level: int) -> None:
+        if log_level and any(email == poison for email, _ in written):
+            raise DataError("out of range")
+        write_log(written, log_level)
+
+    monkeypatch.setattr(outcomes, "_write_log", break_for_poison)
+    assert mail.send_queued() == (4, 0, 0)
+    assert set(Email.objects.values_list("status", flat=True)) == {STATUS.sent}
+    assert set(Log.objects.values_list("email", flat=True)) == {email.pk for email in good}
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "fault",
+    [
+        smtplib.SMTPDataError(550, b"no a\0b"),
+        smtplib.SMTPDataError(99999, b"a code of its own"),
+        ValueError("half of a pair: \udcff"),
+        Unprintable(),
+        # not an Exception
+        asyncio.CancelledError("stop"),
+    ],
+    ids=repr,
+)
+def test_whatever_a_backend_raises_is_that_mails_outcome(fault: BaseException, interference: Any) -> None:
+    def raise_once() -> None:
+        interference.interfere = None
+        raise fault
+
+    interference.interfere = raise_once
+    queue(5)
+    sent, failed, requeued = mail.send_queued()
+    assert (sent, failed + requeued) == (4, 1)
+    assert Log.objects.get(status=STATUS.failed).exception_type == type(fault).__name__
+    assert not Email.objects.held().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_while_mail_is_prepared_burns_no_attempt(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.POST_OFFICE = {**settings.POST_OFFICE, "MAX_RETRIES": 0}
+    queue(3)
+    gather = deliver.gather
+    faults = iter([OperationalError("gone")])
+
+    def break_once(email: Email) -> Any:
+        for fault in faults:
+            raise fault
+        return gather(email)
+
+    monkeypatch.setattr(deliver, "gather", break_once)
+    assert mail.send_queued_mail_until_done(lockfile="").sent == 3  # type: ignore[union-attr]
+    assert set(Email.objects.values_list("status", "number_of_retries")) == {(STATUS.sent, None)}
+
+
+@pytest.mark.django_db
+def test_mail_that_expires_while_it_is_held_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    (email,) = queue(1)
+    claim = claims.Claimer.claim
+
+    def claim_and_dawdle(claimer: claims.Claimer, *arguments: Any) -> list[Email]:
+        got = claim(claimer, *arguments)
+        Email.objects.filter(pk=email.pk).update(expires_at=timezone.now())
+        for one in got:
+            one.expires_at = timezone.now()
+        return got
+
+    monkeypatch.setattr(claims.Claimer, "claim", claim_and_dawdle)
+    assert mail.send_queued() == (0, 0, 0)
+    monkeypatch.undo()
+    mail.send_queued()
+    assert Email.objects.get().status == STATUS.expired
+    assert django_mail.outbox == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_outcome_of_now_is_written_when_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    settle = outcomes.settle
+    faults = iter([OperationalError("locked"), OperationalError("locked")])
+
+    def break_twice(*arguments: Any) -> outcomes.Settled:
+        for fault in faults:
+            raise fault
+        return settle(*arguments)
+
+    monkeypatch.setattr(outcomes, "settle", break_twice)
+    monkeypatch.setattr(deliver, "SETTLE_AGAIN", 0)
+    email = mail.send("ann@example.com", "me@example.com", priority="now")
+    assert Email.objects.get(pk=email.pk).status == STATUS.sent
+    assert len(django_mail.outbox) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_now_whose_outcome_cannot_be_written_is_left_to_the_lease(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """A server has it; who frees it now sends it twice."""
+    settings.POST_OFFICE = {**settings.POST_OFFICE, "LEASE_DURATION": timedelta(0)}
+
+    def broken(*arguments: Any) -> outcomes.Settled:
+        raise OperationalError("locked")
+
+    monkeypatch.setattr(outcomes, "settle", broken)
+    monkeypatch.setattr(deliver, "SETTLE_AGAIN", 0)
+    monkeypatch.setattr(liveness, "beat_interval", lambda: 60)
+    with pytest.raises(OperationalError):
+        mail.send("ann@example.com", "me@example.com", priority="now")
+    email = Email.objects.get()
+    assert (email.status, email.worker_id) == (STATUS.queued, Worker.objects.get().pk)
+    assert len(django_mail.outbox) == 1

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from post_office import mail
 from post_office.models import STATUS, Attachment, Email, Log
+from post_office.queue import cleanup as module
 from post_office.queue import liveness
 from post_office.queue.claims import claim_one
 
@@ -81,6 +83,31 @@ def test_attachments_stay_unless_asked_for() -> None:
     old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
     assert "and 0 attachments" in cleanup()
     assert Attachment.objects.count() == 1
+
+
+def test_a_file_stays_when_its_row_does() -> None:
+    email = old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
+    path = email.attachments.get().file.name
+    with transaction.atomic():
+        cleanup(delete_attachments=True)
+        transaction.set_rollback(True)
+    assert Attachment.objects.count() == 1
+    assert default_storage.exists(path)
+
+
+def test_mail_queued_again_while_it_is_cleaned_up_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    again, over = old_mail(STATUS.sent), old_mail(STATUS.sent)
+    listed = module._batches
+
+    def requeue_meanwhile(rows: Any, size: int) -> Any:
+        for pks in listed(rows, size):
+            mail.requeue([again])
+            yield pks
+
+    monkeypatch.setattr(module, "_batches", requeue_meanwhile)
+    assert module.remove_emails(timezone.now() - timedelta(days=90)) == 1
+    assert list(Email.objects.all()) == [again]
+    assert not Email.objects.filter(pk=over.pk).exists()
 
 
 def test_a_file_that_is_gone_already_is_no_fault() -> None:

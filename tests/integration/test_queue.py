@@ -360,6 +360,44 @@ def test_cancel_ends_what_nobody_holds(worker: Worker, now: datetime) -> None:
     assert heard == [waiting]
 
 
+def test_what_is_in_delivery_is_not_expired_under_its_worker(worker: Worker, now: datetime) -> None:
+    (held,) = queue(expires_at=now + HOUR)
+    claim(worker, now)
+    assert outcomes.expire([held.pk], now + 2 * HOUR) == 0
+    assert row(held).status == STATUS.queued
+
+
+def test_a_log_that_cannot_be_written_undoes_the_status(
+    worker: Worker, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (email,) = queue()
+    claim(worker, now)
+
+    def broken(*arguments: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(outcomes, "_write_log", broken)
+    with pytest.raises(OperationalError):
+        outcomes.settle([(email, Sent(backend="default"))], worker, 2, now)
+    assert row(email).status == STATUS.queued
+
+
+def test_requeue_is_announced_as_new_mail_is() -> None:
+    heard: list[Email] = []
+
+    def receiver(emails: list[Email], **kwargs: Any) -> None:
+        heard.extend(emails)
+
+    sent, waiting = queue(2)
+    Email.objects.filter(pk=sent.pk).update(status=STATUS.sent)
+    signals.email_queued.connect(receiver)
+    try:
+        assert mail.requeue([sent, waiting]) == 1
+    finally:
+        signals.email_queued.disconnect(receiver)
+    assert heard == [sent]
+
+
 @pytest.mark.parametrize("status", [STATUS.sent, STATUS.failed, STATUS.expired, STATUS.canceled, None])
 def test_requeue_starts_anew(status: int | None, now: datetime) -> None:
     (email,) = queue(expires_at=now - HOUR)

@@ -65,7 +65,7 @@ class EmailBackend(BaseEmailBackend):
     def _draft(self, message: EmailMessage) -> compose.Draft:
         message.message()  # raises for what Django itself would refuse
         text, html = _bodies(message)
-        made = compose.draft(
+        return compose.verbatim(
             sender=message.from_email,
             recipients=message.to,
             cc=message.cc,
@@ -76,10 +76,8 @@ class EmailBackend(BaseEmailBackend):
             headers=_headers(message),
             priority=self.priority,
             backend=self.using,
-            verbatim=True,
+            uploads=tuple(_upload(attachment) for attachment in message.attachments),
         )
-        uploads = tuple(_upload(attachment) for attachment in message.attachments)
-        return compose.Draft(email=made.email, uploads=uploads)
 
 
 def _headers(message: EmailMessage) -> dict[str, Any] | None:

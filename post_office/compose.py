@@ -7,7 +7,7 @@ transaction, so that a fault leaves none behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from email.utils import make_msgid
@@ -49,84 +49,117 @@ class Draft:
 
 def draft(
     *,
-    recipients: Any = None,
-    sender: str | None = None,
     template: EmailTemplate | str | None = None,
     context: Mapping[str, Any] | None = None,
     subject: str = "",
     message: str = "",
     html_message: str = "",
-    scheduled_time: date | None = None,
-    expires_at: date | None = None,
-    headers: Mapping[str, Any] | None = None,
-    priority: int | str | None = None,
-    attachments: Mapping[str, Any] | None = None,
-    render_on_delivery: bool = False,
-    cc: Any = None,
-    bcc: Any = None,
     language: str = "",
-    backend: str = "",
+    render_on_delivery: bool = False,
+    attachments: Mapping[str, Any] | None = None,
     reader: files.Reader | None = None,
-    verbatim: bool = False,
+    **addressing: Any,
 ) -> Draft:
-    """Validate the arguments of `mail.send()`, render what is to be rendered now, read the files.
+    """Make a draft of the arguments of `mail.send()`: render what is to be rendered now, read the files.
 
     Args:
         reader: Shared by the drafts of one call, so that each file is read once.
-        verbatim: The texts are no templates but stand as they are.
+        addressing: What `addressed` takes.
     """
-    to = mailboxes("recipients", recipients)
-    cc = mailboxes("c", cc)
-    bcc = mailboxes("bcc", bcc)
+    email = addressed(**addressing)
     refuse_both_template_and_text(template, subject, message, html_message)
     chosen = chosen_template(template, language)
-    if render_on_delivery and chosen is None:
-        raise InvalidArgument(
-            "render_on_delivery: True needs a template to render; give its name in template."
+    images: tuple[Upload, ...] = ()
+    if render_on_delivery:
+        _render_later(email, chosen, context)
+    elif chosen is None:
+        images = _render(email, subject, message, html_message, context)
+    else:
+        email.template, email.template_name = chosen, chosen.name
+        images = _render(
+            email, chosen.subject, chosen.content, chosen.html_content, context, language=chosen.language
         )
-    email = Email(
-        from_email=validate_header_value(
-            "sender", str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
-        ),
-        to=to,
-        cc=cc,
-        bcc=bcc,
+    _validate(email)
+    uploads = (reader or files.Reader()).read(attachments)
+    return Draft(email=email, uploads=(*images, *uploads))
+
+
+def verbatim(
+    *, subject: str, message: str, html_message: str, uploads: tuple[Upload, ...] = (), **addressing: Any
+) -> Draft:
+    """Make a draft of texts that are no templates but stand as they are."""
+    email = addressed(**addressing)
+    email.subject = validate_header_value("subject", subject)
+    email.message, email.html_message = message, html_message
+    _validate(email)
+    return Draft(email=email, uploads=uploads)
+
+
+def addressed(
+    *,
+    recipients: Any = None,
+    sender: str | None = None,
+    cc: Any = None,
+    bcc: Any = None,
+    headers: Mapping[str, Any] | None = None,
+    priority: int | str | None = None,
+    scheduled_time: date | None = None,
+    expires_at: date | None = None,
+    backend: str = "",
+) -> Email:
+    """Return an unsaved email without texts: from whom, to whom, when and how."""
+    sender = str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
+    return Email(
+        to=mailboxes("recipients", recipients),
+        # The old prefix, which callers may look for.
+        cc=mailboxes("c", cc),
+        bcc=mailboxes("bcc", bcc),
+        from_email=validate_header_value("sender", sender),
         headers=validate_headers("headers", headers),
         priority=parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         scheduled_time=moment("scheduled_time", scheduled_time),
         expires_at=moment("expires_at", expires_at),
         status=STATUS.queued,
         message_id=new_message_id(),
-        template=chosen,
-        template_name=chosen.name if chosen else "",
         backend_alias=validate_alias(backend),
     )
-    images: tuple[Upload, ...] = ()
-    if render_on_delivery and chosen is not None:
-        email.context = _context(context)
-        templates.check_syntax(
-            engine=conf.TEMPLATE_ENGINE,
-            subject=chosen.subject,
-            message=chosen.content,
-            html_message=chosen.html_content,
+
+
+def _render(
+    email: Email,
+    subject: str,
+    message: str,
+    html_message: str,
+    context: Mapping[str, Any] | None,
+    language: str = "",
+) -> tuple[Upload, ...]:
+    """Fill in the texts, rendered now; returns the images that they show."""
+    rendered = templates.render(
+        subject=subject,
+        message=message,
+        html_message=html_message,
+        context=_context(context),
+        language=language,
+    )
+    email.subject, email.message = rendered.subject, rendered.message
+    email.html_message = rendered.html_message
+    return files.image_uploads(rendered.images)
+
+
+def _render_later(email: Email, template: EmailTemplate | None, context: Mapping[str, Any] | None) -> None:
+    """Keep template and context, once it is sure that the template compiles."""
+    if template is None:
+        raise InvalidArgument(
+            "render_on_delivery: True needs a template to render; give its name in template."
         )
-    elif verbatim:
-        email.subject = validate_header_value("subject", subject)
-        email.message, email.html_message = message, html_message
-    else:
-        rendered = templates.render(
-            subject=chosen.subject if chosen else subject,
-            message=chosen.content if chosen else message,
-            html_message=chosen.html_content if chosen else html_message,
-            context=_context(context),
-            language=chosen.language if chosen else "",
-        )
-        email.subject, email.message = rendered.subject, rendered.message
-        email.html_message = rendered.html_message
-        images = files.image_uploads(rendered.images)
-    _validate(email)
-    uploads = (reader or files.Reader()).read(attachments)
-    return Draft(email=email, uploads=(*images, *uploads))
+    templates.check_syntax(
+        engine=conf.TEMPLATE_ENGINE,
+        subject=template.subject,
+        message=template.content,
+        html_message=template.html_content,
+    )
+    email.template, email.template_name = template, template.name
+    email.context = _context(context)
 
 
 def mailboxes(argument: str, value: Any) -> list[str]:
@@ -251,7 +284,7 @@ def _insert(emails: Sequence[Email], using: str) -> None:
         email.save_base(using=using, force_insert=True)
 
 
-def each(arguments: Iterable[Mapping[str, Any]], make: Callable[..., Draft] = draft) -> list[Draft]:
+def each(arguments: Iterable[Mapping[str, Any]]) -> list[Draft]:
     """Make a draft of each dict of arguments, reading every file once."""
     reader = files.Reader()
-    return [make(**kwargs, reader=reader) for kwargs in arguments]
+    return [draft(**kwargs, reader=reader) for kwargs in arguments]

@@ -29,7 +29,7 @@ def send_mail(
     """Queue one mail for each recipient, with texts that stand as they are."""
     return mail.queue(
         [
-            compose.draft(
+            compose.verbatim(
                 sender=from_email,
                 recipients=recipient,
                 subject=str(subject),
@@ -38,7 +38,6 @@ def send_mail(
                 scheduled_time=scheduled_time,
                 headers=headers,
                 priority=priority,
-                verbatim=True,
             )
             for recipient in recipient_list
         ]

@@ -20,16 +20,15 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..models import Email, Worker
-from ..queue import claims, liveness, outcomes
-from ..queue.outcomes import Outcome, Released, Settled
+from ..queue import claims, liveness
+from ..queue.outcomes import Released, Settled
 from .connections import aliases, default_alias
 from .deliver import Job, alias_of, attempt, outcome, prepare
 from .senders import Result, Senders
+from .unsettled import SETTLE_AFTER, Unsettled
 
 logger = logging.getLogger("post_office")
 
-SETTLE_AFTER = 0.020  # seconds that an outcome waits for company
-SETTLE_AT = 25  # outcomes that are written together
 LOOK_AGAIN = 0.5  # seconds between claims when the last one got less than it asked for
 
 
@@ -56,8 +55,7 @@ class WorkerLoop:
         # Backends that are out of order, with the reason; this run leaves them alone.
         self.paused: dict[str, str] = {}
         self._claimed: deque[Email] = deque()
-        self._unsettled: list[tuple[Email, Outcome]] = []
-        self._oldest_unsettled = 0.0
+        self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._settle_not_before = 0.0
         self._claim_not_before = 0.0
         self._accepted = 0
@@ -151,7 +149,7 @@ class WorkerLoop:
     @property
     def _may_feed(self) -> bool:
         """Prepare mail a little ahead of the threads, and none while many outcomes wait."""
-        return bool(self._claimed) and self._senders.want_more and len(self._unsettled) < SETTLE_AT
+        return bool(self._claimed) and self._senders.want_more and not self._unsettled.is_full
 
     def _feed(self) -> None:
         while self._may_feed:
@@ -188,7 +186,7 @@ class WorkerLoop:
     def _collect(self) -> None:
         for email, result in self._senders.results(wait=0 if self._may_feed else SETTLE_AFTER):
             self._note(email, result)
-            if len(self._unsettled) >= SETTLE_AT:
+            if self._unsettled.is_full:
                 return
 
     # --- settle -------------------------------------------------------------------------------
@@ -201,9 +199,7 @@ class WorkerLoop:
             decided = result
         if isinstance(decided, Released) and decided.report is not None:
             self._pause(decided.backend, decided.report.message)
-        if not self._unsettled:
-            self._oldest_unsettled = time.monotonic()
-        self._unsettled.append((email, decided))
+        self._unsettled.add(email, decided)
 
     def _pause(self, alias: str, reason: str) -> None:
         if alias not in self.paused:
@@ -211,14 +207,11 @@ class WorkerLoop:
             self.paused[alias] = reason
 
     def _settle_if_due(self) -> None:
-        now = time.monotonic()
-        if not self._unsettled or now < self._settle_not_before:
-            return
-        waited = now - self._oldest_unsettled
-        if waited < SETTLE_AFTER and len(self._unsettled) < SETTLE_AT and self._senders.in_hand:
+        due = self._unsettled.is_due(company_may_come=self._senders.in_hand > 0)
+        if not due or time.monotonic() < self._settle_not_before:
             return
         try:
-            self._settle()
+            self._unsettled.settle(self.row)
         except (OperationalError, InterfaceError) as fault:
             # What a server took must be written down: try as long as this process lives.
             self._database_failed("write outcomes", fault)
@@ -226,31 +219,9 @@ class WorkerLoop:
             if not self._senders.in_hand:
                 time.sleep(LOOK_AGAIN)
 
-    def _settle(self) -> None:
-        try:
-            self._write(self._unsettled, self.log_level)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("Outcomes cannot be written together; trying one by one.")
-            self._settle_one_by_one()
+    def _settled(self, settled: Settled) -> None:
         self._failing_since = None
-
-    def _settle_one_by_one(self) -> None:
-        """One outcome that cannot be written must not keep the others from it."""
-        for pair in list(self._unsettled):
-            try:
-                self._write([pair], self.log_level)
-            except (OperationalError, InterfaceError):
-                raise
-            except Exception:
-                logger.exception("The log of email %s cannot be written; going on without.", pair[0].pk)
-                self._write([pair], log_level=0)
-
-    def _write(self, pairs: list[tuple[Email, Outcome]], log_level: int) -> None:
-        settled = outcomes.settle(pairs, self.row, log_level, timezone.now())
-        self._unsettled = [pair for pair in self._unsettled if pair not in pairs]
-        self._recent.append((time.monotonic(), len(pairs)))
+        self._recent.append((time.monotonic(), settled.sent + settled.failed + settled.requeued))
         self.total += settled
         self.on_settled(settled)
 
@@ -305,7 +276,7 @@ class WorkerLoop:
             self._note(email, result)
         try:
             if self._unsettled:
-                self._settle()
+                self._unsettled.settle(self.row)
             liveness.retire(self.row)
         except DatabaseFault as fault:
             logger.warning("Worker %s could not leave in order: %s", self.row, fault)
@@ -342,5 +313,5 @@ class WorkerLoop:
             for email, result in self._senders.results(wait=SETTLE_AFTER):
                 self._note(email, result)
         if self._unsettled:
-            self._settle()
+            self._unsettled.settle(self.row)
         self._register()

@@ -9,7 +9,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 
-from post_office.delivery.worker import SETTLE_AT
+from post_office.delivery.unsettled import SETTLE_AT
 from post_office.models import Email, Worker
 from tests.acceptance.patience import wait_until
 from tests.acceptance.project import ANSWERED, THREADS, Project, assert_all_sent, queue, sent
@@ -110,6 +110,26 @@ def test_workers_whose_supervisor_is_killed_finish_what_is_in_flight_and_release
     assert project.run("send_queued_mail").code == 0
     assert server.message_ids() == {email.message_id: 1 for email in emails}
     assert_all_sent(emails)
+
+
+def test_mail_for_now_whose_sender_is_killed_goes_with_the_next_run(
+    project: Project, server: SMTPServer
+) -> None:
+    server.hold_after(0)
+    web_server = project.start(
+        "shell",
+        "--command",
+        "from post_office import mail; mail.send('ann@example.com', 'shop@example.com', priority='now')",
+    )
+    server.wait_until_accepted(1)
+    assert project.run("send_queued_mail").summary == (0, 0, 0, 0)  # it is being delivered
+    web_server.kill_group()
+    server.let_go()
+
+    assert project.run("send_queued_mail").summary == (1, 1, 0, 0)
+    email = Email.objects.get()
+    assert server.message_ids() == {email.message_id: 2}  # it was in flight
+    assert_all_sent([email])
 
 
 def test_a_run_that_slept_too_long_neither_writes_nor_sends_what_others_have_taken_over(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGKILL, SIGSTOP, Signals
 from typing import IO, Any, NamedTuple
 
 import pytest
@@ -109,6 +109,20 @@ class Run:
     def signal_group(self, number: Signals) -> None:
         """Signal the process and all that it started, as a terminal or a service manager does."""
         os.killpg(self.pid, number)
+
+    def suspend(self) -> None:
+        """Stop all of the group; return when every thread stands still, which the signal only asks for."""
+        self.signal_group(SIGSTOP)
+        wait_until(lambda: not self.running_threads(), "every thread stands still")
+
+    def running_threads(self) -> set[int]:
+        """Return the threads of the group that are not stopped."""
+        running = set()
+        for pid in self.group():
+            for stat in Path(f"/proc/{pid}/task").glob("[0-9]*/stat"):
+                if stat.read_text().rpartition(")")[2].split()[0] != "T":
+                    running.add(int(stat.parent.name))
+        return running
 
     def kill_group(self) -> None:
         """End the process and all that it started, without a chance to say or do anything."""

@@ -5,7 +5,7 @@ this host, and not because anybody waited.
 """
 
 import os
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGKILL
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_a_run_that_slept_too_long_neither_writes_nor_sends_what_others_have_tak
     emails = queue(60)
     sleeper = project.start_and_hold(processes=1)
     in_flight = set(server.message_ids()) - sent()
-    sleeper.signal_group(SIGSTOP)
+    sleeper.suspend()
     server.let_go()
     other = project.run("send_queued_mail", "--lockfile", "")
     assert other.summary.sent == 60 - ANSWERED

@@ -9,6 +9,10 @@ from post_office.conf import PostOfficeSettings
 from tests.settings import *  # noqa: F403  # the way in which a settings module builds on another
 
 globals().update(json.loads(os.environ["PROJECT_SETTINGS"]))
+if "MAILERS" in globals():
+    del EMAIL_BACKEND  # noqa: F821  # Django refuses both together
+if "SQLITE_TIMEOUT" in globals():
+    DATABASES["default"]["OPTIONS"]["timeout"] = SQLITE_TIMEOUT  # noqa: F405  # given above
 POST_OFFICE = {
     name: timedelta(seconds=value) if isinstance(getattr(PostOfficeSettings, name), timedelta) else value
     for name, value in globals()["POST_OFFICE"].items()

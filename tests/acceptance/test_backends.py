@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from post_office import mail
+from post_office.compat import HAS_MAILERS
 from post_office.models import Email
 from tests.acceptance.project import THREADS, WARNINGS, Project, queue, smtp_backend
 from tests.acceptance.smtp_server import HOST, SMTPServer
@@ -103,6 +104,31 @@ def test_a_backend_without_options_is_set_up_by_the_settings_of_django(
     assert finished.complaints == []
     assert finished.summary == (10, 10, 0, 0)
     assert server.message_ids() == {email.message_id: 1 for email in emails}
+
+
+@pytest.mark.skipif(not HAS_MAILERS, reason="MAILERS came with Django 6.1.")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_mail_goes_by_the_mailers_of_django(
+    project: Project, server: SMTPServer, other_server: SMTPServer, settings: Any, processes: int
+) -> None:
+    mailers = {
+        "default": {"BACKEND": "post_office.EmailBackend"},
+        "smtp": smtp_backend(server),
+        "bulk": smtp_backend(other_server),
+    }
+    project.settings = {"MAILERS": mailers}
+    project.post_office = {"DEFAULT_MAILER": "smtp"}
+    project.warnings = "error"
+    configure(project, settings, {"bulk": smtp_backend(other_server)})
+    del project.post_office["BACKENDS"]
+    ours, theirs = queue(20), queue(20, backend="bulk")
+
+    finished = project.run("send_queued_mail", "--processes", str(processes))
+
+    assert finished.complaints == []
+    assert finished.summary == (40, 40, 0, 0)
+    assert server.message_ids() == {email.message_id: 1 for email in ours}
+    assert other_server.message_ids() == {email.message_id: 1 for email in theirs}
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -122,7 +122,6 @@ def test_mail_for_now_whose_sender_is_killed_goes_with_the_next_run(
         "from post_office import mail; mail.send('ann@example.com', 'shop@example.com', priority='now')",
     )
     server.wait_until_accepted(1)
-    assert project.run("send_queued_mail").summary == (0, 0, 0, 0)  # it is being delivered
     web_server.kill_group()
     server.let_go()
 

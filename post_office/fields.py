@@ -16,12 +16,14 @@ from jsonfield.encoder import JSONEncoder
 
 from .addresses import join_mailboxes, split_mailboxes
 from .conf import conf
+from .packing import pack, unpack
 from .validators import validate_comma_separated_emails
 
 if TYPE_CHECKING:
     TextField = models.TextField[Sequence[str] | str, list[str]]
+    NullableTextField = models.TextField[Sequence[str] | None, list[str] | None]
 else:
-    TextField = models.TextField
+    TextField = NullableTextField = models.TextField
 
 
 class CommaSeparatedEmailField(TextField):
@@ -58,6 +60,45 @@ class CommaSeparatedEmailField(TextField):
 
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.get_prep_value(self.value_from_object(obj)))
+
+
+class PackedField(models.TextField):  # type: ignore[type-arg]
+    """Plain Python values, given back exactly as they were; see `packing`."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        return None if value is None else pack(value)
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        return None if value is None else unpack(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)) or "")
+
+    def to_python(self, value: Any) -> Any:
+        # Text comes from a fixture. What is kept here is a dict.
+        return (unpack(value) if value else None) if isinstance(value, str) else value
+
+
+class TagsField(NullableTextField):
+    """A set of labels in one column, in their order; reads as a list of str.
+
+    Each stands on a line of its own, with an end of line on both sides, so that `tagged` finds a label
+    exactly, and `tags__icontains` a part of one.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return "\n{}\n".format("\n".join(value)) if value else None
+        return value
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Any:
+        return value.strip("\n").split("\n") if isinstance(value, str) and value else value or []
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)) or "")
 
 
 class ContextJSONField(jsonfield.JSONField):

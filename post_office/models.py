@@ -7,9 +7,11 @@ build a message are doors to the rooms that do.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.files.storage import Storage, default_storage, storages
 from django.core.mail import EmailMessage
@@ -23,7 +25,8 @@ from .conf import conf
 from .enums import PRIORITY as PRIORITY
 from .enums import PRIORITY_CHOICES, STATUS_CHOICES, RecipientDeliveryStatus
 from .enums import STATUS as STATUS
-from .fields import CommaSeparatedEmailField, ContextField
+from .fields import CommaSeparatedEmailField, ContextField, PackedField, TagsField
+from .given import ADDRESSES, beyond_columns
 from .querysets import EmailQuerySet, EmailTemplateManager
 from .validators import validate_email_with_name, validate_template_syntax
 
@@ -90,6 +93,21 @@ class Email(models.Model):
     context = ContextField(verbose_name=_("Context"), blank=True, null=True)
     backend_alias = models.CharField(_("Backend alias"), blank=True, default="", max_length=64)
 
+    # What the application knows the mail by.
+    tags = TagsField(_("Tags"), null=True, blank=True)
+    metadata = models.JSONField(_("Metadata"), null=True, blank=True)
+    # The object that the mail is about: "app_label.model" and its primary key. No generic foreign key,
+    # because not every project has the content types installed.
+    related_type = models.CharField(max_length=201, blank=True, default="", db_default="", editable=False)
+    related_id = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
+    # What the provider that took the mail knows it by.
+    provider_id = models.CharField(_("Provider's id"), max_length=255, null=True, blank=True, editable=False)
+
+    # What a message of Django's held that the columns above would not give back; see `given`.
+    as_given = PackedField(null=True, editable=False)
+    # A message whose class builds its bytes in its own way: these bytes.
+    source = models.BinaryField(null=True, editable=False)
+
     # When the mail's turn comes. Computed by the database, so that it follows every writer.
     due_at = models.GeneratedField(
         expression=Coalesce("scheduled_time", "created"),
@@ -123,6 +141,9 @@ class Email(models.Model):
             models.Index(
                 fields=["status", "backend_alias", "priority", "due_at", "id"], name="post_office_email_lane"
             ),
+            models.Index(fields=["message_id"], name="post_office_email_message_id"),
+            models.Index(fields=["provider_id"], name="post_office_email_provider_id"),
+            models.Index(fields=["related_type", "related_id"], name="post_office_email_related"),
         ]
 
     _cached_email_message: BuiltMessage | None = None
@@ -156,9 +177,26 @@ class Email(models.Model):
             if not (field.primary_key or field.generated or {field.name, field.attname} & left_out)
         ]
 
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        # Django's messages may hold addresses that `mail.send()` refuses, such as "root"; they were
+        # checked as Django checks them.
+        given = beyond_columns(self).keys() & ADDRESSES if self.as_given else set()
+        super().clean_fields(exclude={*(exclude or ()), *given})
+
     def clean(self) -> None:
         if self.scheduled_time and self.expires_at and self.scheduled_time > self.expires_at:
             raise ValidationError(_("The scheduled time may not be later than the expires time."))
+
+    @property
+    def related_object(self) -> models.Model | None:
+        """The object that this mail is about, or None when there is none or it is gone."""
+        if not self.related_type:
+            return None
+        try:
+            model: type[models.Model] = apps.get_model(self.related_type)
+        except LookupError:
+            return None
+        return model._default_manager.filter(pk=self.related_id).first()
 
     def email_message(self) -> EmailMessage:
         """Return the Django message of this mail; built once per instance."""
@@ -226,6 +264,9 @@ class Log(models.Model):
     code = models.PositiveSmallIntegerField(_("Server's code"), null=True, blank=True)
     answer = models.TextField(_("Server's answer"), null=True, blank=True)
     actor = models.CharField(_("By"), max_length=255, null=True, blank=True)
+    # Of what a provider reported: whom it is about, and what makes it the same report when it comes again.
+    recipient = models.CharField(_("Recipient"), max_length=255, null=True, blank=True)
+    event_id = models.CharField(max_length=255, null=True, unique=True, editable=False)
 
     class Meta:
         app_label = "post_office"
@@ -311,9 +352,14 @@ class Attachment(models.Model):
     emails = models.ManyToManyField(Email, related_name="attachments", verbose_name=_("Emails"))
     mimetype = models.CharField(max_length=255, default="", blank=True)
     headers = models.JSONField(_("Headers"), blank=True, null=True)
+    # What Django's attachment held that the columns above would not give back.
+    as_given = PackedField(null=True, editable=False)
+    # SHA-256 of the content, by which the same content is stored once.
+    digest = models.CharField(max_length=64, null=True, editable=False)
 
     class Meta:
         app_label = "post_office"
+        indexes = [models.Index(fields=["digest"], name="post_office_attachment_digest")]
         verbose_name = _("Attachment")
         verbose_name_plural = _("Attachments")
 

@@ -57,6 +57,14 @@ class EmailQuerySet(models.QuerySet["Email"]):
         """Unfinished, but for a backend that is none of these aliases: nobody will claim it."""
         return self.unfinished().exclude(backend_alias__in=["", *aliases])
 
+    def tagged(self, tag: str) -> EmailQuerySet:
+        """With this tag, exactly."""
+        return self.filter(tags__contains=f"\n{tag}\n")
+
+    def about(self, related_object: models.Model) -> EmailQuerySet:
+        """Queued with this `related_object`."""
+        return self.filter(related_type=related_object._meta.label_lower, related_id=str(related_object.pk))
+
     def to_be_rendered(self, template: EmailTemplate) -> EmailQuerySet:
         """Unfinished, and to be rendered from this template when delivered."""
         return self.unfinished().filter(template=template, context__isnull=False)

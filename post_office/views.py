@@ -1,0 +1,1 @@
+"""There are no views but those of the admin; this module keeps an old import path."""

@@ -25,10 +25,12 @@ from .inline import InlineImage
 class Upload:
     """The content of an attachment that is not stored yet."""
 
-    name: str
+    name: str | None
     content: bytes
     mimetype: str = ""
     headers: Mapping[str, str] | None = None
+    # What Django's attachment held beyond these; see `Attachment.as_given`.
+    as_given: dict[str, Any] | None = None
 
 
 class Reader:
@@ -122,12 +124,13 @@ class Store:
     def keep(self, upload: Upload) -> Attachment:
         if id(upload) not in self._kept:
             attachment = Attachment(
-                name=upload.name,
+                name=upload.name or "",
                 mimetype=upload.mimetype,
                 headers=dict(upload.headers) if upload.headers else None,
+                as_given=upload.as_given,
             )
             attachment.file.save(_file_name(upload), ContentFile(upload.content), save=False)
-            attachment.name = upload.name  # the field gives a name to what has none
+            attachment.name = upload.name or ""  # the field gives a name to what has none
             self._kept[id(upload)] = (upload, attachment)
             attachment.save(using=router.db_for_write(Attachment))
         return self._kept[id(upload)][1]

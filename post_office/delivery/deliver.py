@@ -23,6 +23,7 @@ from ..queue.retry import RetryPolicy
 from ..rendering.message import Parts, assemble, gather
 from .classify import Fault, Kind, classify_content, classify_opening, classify_sending
 from .connections import connections, default_alias, wants_message_id
+from .receipts import Receipt, provider_id
 
 if TYPE_CHECKING:
     from django.core.mail.backends.base import BaseEmailBackend
@@ -62,8 +63,8 @@ def alias_of(email: Email) -> str:
     return email.backend_alias or default_alias()
 
 
-def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Fault | None:
-    """Send one prepared mail; returns None when the backend took it. Uses no database.
+def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | Fault:
+    """Send one prepared mail. Uses no database.
 
     Args:
         connection: An open backend to use instead of this thread's own.
@@ -75,7 +76,7 @@ def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Fault | Non
     try:
         message = assemble(job.parts, with_message_id=wants_message_id(backend))
         if not message.recipients():
-            return None
+            return Receipt()
     except Exception as exception:
         return _logged(job.email, classify_content(exception), exception)
     try:
@@ -85,7 +86,7 @@ def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Fault | Non
         if connection is None and not fault.connection_is_usable:
             connections.discard(job.alias)
         return fault
-    return None
+    return Receipt(provider_id=provider_id(message))
 
 
 def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
@@ -96,11 +97,15 @@ def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
         raise NotAccepted("The backend reports that it sent no message.")
 
 
-def outcome(email: Email, fault: Fault | None, now: datetime, rng: random.Random) -> Outcome:
+def outcome(email: Email, result: Receipt | Fault, now: datetime, rng: random.Random) -> Outcome:
     """Decide what an attempt came to."""
+    if isinstance(result, Receipt):
+        return Sent(backend=alias_of(email), provider_id=result.provider_id)
+    return _outcome_of_fault(email, result, now, rng)
+
+
+def _outcome_of_fault(email: Email, fault: Fault, now: datetime, rng: random.Random) -> Outcome:
     alias = alias_of(email)
-    if fault is None:
-        return Sent(backend=alias)
     report = Report(
         message=fault.message, exception_type=fault.exception_type, code=fault.code, answer=fault.answer
     )
@@ -148,9 +153,9 @@ def dispatch(
                 email.refresh_from_db(fields=["status"])
                 return email.status
             job = prepare(email)
-            fault = attempt(job, connection) if isinstance(job, Job) else job
-            result = outcome(email, fault, timezone.now(), random.Random())
-            _settle(email, result, holder, conf.LOG_LEVEL if log_level is None else log_level)
+            result = attempt(job, connection) if isinstance(job, Job) else job
+            decided = outcome(email, result, timezone.now(), random.Random())
+            _settle(email, decided, holder, conf.LOG_LEVEL if log_level is None else log_level)
         return email.status
     finally:
         if disconnect_after_delivery:

@@ -16,9 +16,10 @@ from ..queue.outcomes import Released
 from .classify import Fault, unexpected
 from .connections import connections
 from .deliver import Job
+from .receipts import Receipt
 
-# What a thread hands back: a fault, or None for none, or that it did not begin.
-Result = Fault | Released | None
+# What a thread hands back: that the backend took the mail, a fault, or that it did not begin.
+Result = Receipt | Fault | Released
 
 
 class Senders:

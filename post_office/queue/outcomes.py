@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 
@@ -40,10 +40,10 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """The backend took the mail."""
+    """The backend took the mail; its provider knows it by this id, where it told."""
 
     backend: str
-    message_id: str | None = None
+    provider_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +159,14 @@ def reopen(pks: Iterable[int], now: datetime) -> set[int]:
 # --- settling ---------------------------------------------------------------------------------
 
 
-def _end(rows: EmailQuerySet, pks: Sequence[int], status: int, now: datetime) -> set[int]:
+def _end(rows: EmailQuerySet, pks: Sequence[int], status: int, now: datetime, **more: Any) -> set[int]:
     """Give these of the rows their last status, in one UPDATE. Returns the keys of those changed.
 
     The UPDATE comes first: a transaction that reads first cannot always write on SQLite.
     """
     if not pks:
         return set()
-    changed = rows.filter(pk__in=pks).update(status=status, last_updated=now, **UNHELD)
+    changed = rows.filter(pk__in=pks).update(status=status, last_updated=now, **UNHELD, **more)
     if changed == len(pks):
         return set(pks)
     # Some were not ours to change. Those that are have this moment, to the microsecond.
@@ -182,8 +182,19 @@ def _settle_sent(
     results: Sequence[tuple[Email, Outcome]], worker: Worker, now: datetime
 ) -> list[tuple[Email, Outcome]]:
     held = Email.objects.primary().held_by(worker.pk)
-    changed = _end(held, [email.pk for email, _ in results], STATUS.sent, now)
+    pks = [email.pk for email, _ in results]
+    changed = _end(held, pks, STATUS.sent, now, **_provider_ids(results))
     return [pair for pair in results if pair[0].pk in changed]
+
+
+def _provider_ids(results: Sequence[tuple[Email, Outcome]]) -> dict[str, Case]:
+    """Return what the UPDATE of sent mail writes of providers' ids: each mail its own.
+
+    One that is sent again where no id is told keeps the last; reports may still come for that.
+    """
+    told = {email.pk: sent.provider_id for email, sent in results if isinstance(sent, Sent)}
+    cases = [When(pk=pk, then=Value(provider_id)) for pk, provider_id in told.items() if provider_id]
+    return {"provider_id": Case(*cases, default=F("provider_id"))} if cases else {}
 
 
 def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -> bool:
@@ -251,6 +262,7 @@ def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
     match outcome:
         case Sent():
             email.status = STATUS.sent
+            email.provider_id = outcome.provider_id or email.provider_id
         case Retry():
             email.status = STATUS.requeued
             email.scheduled_time = outcome.at

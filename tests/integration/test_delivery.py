@@ -143,6 +143,16 @@ def test_a_backend_that_reports_nothing_sent_has_sent_nothing(configure: Any) ->
     assert email.logs.get().exception_type == "NotAccepted"
 
 
+@pytest.mark.parametrize("priority", ["medium", "now"])
+def test_the_id_that_the_provider_gave_is_kept(configure: Any, priority: str) -> None:
+    configure(BACKENDS={"default": "tests.backends.ProviderBackend", "other": "locmem"})
+    emails = [send(to, priority=priority) for to in ("ann@example.com", "bob@example.com")]
+    without = send(backend="other", priority=priority)
+    mail.send_queued()
+    assert [row(email).provider_id for email in emails] == ["id of ann@example.com", "id of bob@example.com"]
+    assert (row(without).status, row(without).provider_id) == (STATUS.sent, None)
+
+
 def test_a_backend_that_reports_nothing_at_all_is_believed(configure: Any) -> None:
     configure(BACKENDS={"default": "tests.backends.WordlessBackend"})
     send()

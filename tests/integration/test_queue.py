@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from post_office import mail, signals
@@ -243,6 +244,21 @@ def test_sent_is_settled(worker: Worker, now: datetime, heard: Any) -> None:
         (STATUS.sent, "default", 1)
     ] * 3
     assert [(name, len(emails)) for name, emails, _ in heard] == [("email_sent", 3)]
+
+
+def test_providers_ids_are_settled_in_the_same_queries(worker: Worker, now: datetime) -> None:
+    queue(6)
+    claimed = claim(worker, now)
+    Email.objects.filter(pk=claimed[2].pk).update(provider_id="from before")
+    with CaptureQueriesContext(connection) as without:
+        outcomes.settle([(email, Sent(backend="default")) for email in claimed[3:]], worker, 2, now)
+    told = [Sent(backend="default", provider_id=told) for told in ("one", "two", None)]
+    with CaptureQueriesContext(connection) as along:
+        outcomes.settle(list(zip(claimed[:3], told, strict=True)), worker, 2, now)
+    assert len(along) == len(without)
+    # Reports may still come for the earlier id of a mail that is sent again.
+    assert [row(email).provider_id for email in claimed] == ["one", "two", "from before", None, None, None]
+    assert [email.provider_id for email in claimed[:2]] == ["one", "two"]
 
 
 def test_a_retry_is_settled(worker: Worker, now: datetime, heard: Any) -> None:

@@ -14,9 +14,10 @@ from django.core.validators import validate_email
 from .headers import ends_line, is_storable
 
 # A display name is words and quoted strings. What is special in a header (RFC 5322, section 3.2.3) needs
-# the quotes: without them, one program reads a name where another reads an address.
-_NAME = r'(?:[^()<>\[\]:;@\\,"]+|"(?:[^"\\]|\\.)*")*'
-_NAME_AND_ADDRESS = re.compile(rf"\s*(?P<name>{_NAME})<(?P<address>[^<>]*)>\s*", re.DOTALL)
+# the quotes: without them, one program reads a name where another reads an address. One character at a time: there
+# must not be two ways to match the same text, which would take exponential time where no address follows.
+_NAME = r'(?:[^()<>\[\]:;@\\,"]|"(?:[^"\\]|\\.)*")*'
+_NAME_AND_ADDRESS = re.compile(rf"{_NAME}<(?P<address>[^<>]*)>", re.DOTALL)
 
 
 def split_mailboxes(text: str) -> list[str]:
@@ -66,7 +67,7 @@ def validate_mailbox(text: str) -> None:
 
 def bare_address(text: str) -> str:
     """Return the addr-spec of a mailbox, without its display name."""
-    match = _NAME_AND_ADDRESS.fullmatch(text)
+    match = _NAME_AND_ADDRESS.fullmatch(text.strip())
     return match["address"].strip() if match else text.strip()
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.mail import EmailMessage, message
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
 # 6.0: messages are built with Python's modern email API; MIMEBase attachments are deprecated.
 HAS_MODERN_EMAIL = django.VERSION >= (6, 0)
@@ -63,6 +65,23 @@ def mailer(alias: str) -> BaseEmailBackend:
     from django.core import mail  # 6.1 only
 
     return mail.mailers[alias]
+
+
+def check_mailbox(mailbox: str) -> None:
+    """Raise ValueError for what Django's SMTP backend would not take for one mailbox.
+
+    A local part alone is one: it is a mailbox of the server's own. So is one with characters that
+    only a server with SMTPUTF8 (RFC 6531) takes.
+    """
+    if HAS_MODERN_EMAIL:
+        SMTPBackend.prep_address(None, mailbox, force_ascii=False)  # type: ignore[arg-type]
+    else:
+        message.sanitize_address(mailbox, "utf-8")  # type: ignore[attr-defined, unused-ignore]
+
+
+def connection_of(email_message: EmailMessage) -> Any:
+    """Return the connection that a message was made with, if any."""
+    return vars(email_message).get("_connection") or vars(email_message).get("connection")
 
 
 def mime_part(

@@ -15,21 +15,26 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage
 from django.core.mail.utils import DNS_NAME
 from django.db import connections as databases
 from django.db import router, transaction
+from django.db.models import Model
 from django.utils import timezone, translation
 
 from .addresses import validate_mailbox
+from .compat import check_mailbox
 from .conf import conf
 from .delivery.connections import validate_alias
 from .enums import PRIORITY, STATUS
 from .exceptions import InvalidArgument
-from .headers import is_storable, validate_header_value, validate_headers
+from .given import metadata_column, tags_column
+from .headers import is_storable, validate_header_name, validate_header_value, validate_headers
 from .models import Email, EmailTemplate, Worker
 from .rendering import attachments as files
 from .rendering import templates
 from .rendering.attachments import Upload
+from .rendering.verbatim import take_apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +89,46 @@ def draft(
     return Draft(email=email, uploads=(*images, *uploads))
 
 
-def verbatim(
-    *, subject: str, message: str, html_message: str, uploads: tuple[Upload, ...] = (), **addressing: Any
-) -> Draft:
+def verbatim(*, subject: str, message: str, html_message: str, **addressing: Any) -> Draft:
     """Make a draft of texts that are no templates but stand as they are."""
     email = addressed(**addressing)
     email.subject = validate_header_value("subject", subject)
     email.message, email.html_message = message, html_message
     _validate(email)
-    return Draft(email=email, uploads=uploads)
+    return Draft(email=email)
+
+
+def of_message(message: EmailMessage, *, priority: int | str | None = None, backend: str = "") -> Draft:
+    """Make a draft of a message of Django's, which stands as it is: its texts are no templates.
+
+    Raises:
+        ValueError: What Django itself refuses, a header name or an address that no mail format allows.
+        CannotStore: The message holds an object that cannot be stored.
+    """
+    _refuse_impossible(message)
+    taken = take_apart(message)
+    email = Email(
+        **taken.columns,
+        as_given=taken.as_given,
+        source=taken.source,
+        priority=parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
+        status=STATUS.queued,
+        message_id=taken.message_id or new_message_id(),
+        backend_alias=validate_alias(backend),
+    )
+    email.full_clean(validate_unique=False, validate_constraints=False)
+    return Draft(email=email, uploads=taken.uploads)
+
+
+def _refuse_impossible(message: EmailMessage) -> None:
+    for name in message.extra_headers:
+        validate_header_name("headers", name)
+    mailboxes = [("from_email", message.from_email), *(("recipients", item) for item in message.recipients())]
+    for argument, mailbox in mailboxes:
+        try:
+            check_mailbox(str(mailbox))
+        except ValueError as fault:
+            raise InvalidArgument(f"{argument}: {fault}") from fault
 
 
 def addressed(
@@ -106,23 +142,63 @@ def addressed(
     scheduled_time: date | None = None,
     expires_at: date | None = None,
     backend: str = "",
+    tags: Iterable[str] | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    related_object: Model | None = None,
 ) -> Email:
-    """Return an unsaved email without texts: from whom, to whom, when and how."""
+    """Return an unsaved email without texts: from whom, to whom, when, how and what about."""
     sender = str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
+    valid_headers = validate_headers("headers", headers)
     return Email(
         to=mailboxes("recipients", recipients),
         # The old prefix, which callers may look for.
         cc=mailboxes("c", cc),
         bcc=mailboxes("bcc", bcc),
         from_email=validate_header_value("sender", sender),
-        headers=validate_headers("headers", headers),
+        headers=valid_headers,
         priority=parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         scheduled_time=moment("scheduled_time", scheduled_time),
         expires_at=moment("expires_at", expires_at),
         status=STATUS.queued,
-        message_id=new_message_id(),
+        message_id=_message_id_in(valid_headers) or new_message_id(),
         backend_alias=validate_alias(backend),
+        tags=_tags(tags),
+        metadata=_metadata(metadata),
+        **_related(related_object),
     )
+
+
+def _message_id_in(headers: Mapping[str, str] | None) -> str | None:
+    return next(
+        (value.strip() for name, value in (headers or {}).items() if name.lower() == "message-id"), None
+    )
+
+
+def _tags(tags: Any) -> list[str] | None:
+    if tags is None:
+        return None
+    chosen = [tags] if isinstance(tags, str) else tags
+    column = tags_column(list(chosen) if isinstance(chosen, (set, frozenset)) else chosen)
+    if chosen and column is None:
+        raise InvalidArgument(f"tags: {tags!r} is not a list of labels, each one line of text.")
+    return column
+
+
+def _metadata(metadata: Any) -> dict[str, Any] | None:
+    if metadata is None:
+        return None
+    column = metadata_column(metadata)
+    if column is None:
+        raise InvalidArgument(f"metadata: {metadata!r} is not a dict of names to plain values of JSON.")
+    return column
+
+
+def _related(related_object: Model | None) -> dict[str, str]:
+    if related_object is None:
+        return {}
+    if not isinstance(related_object, Model) or related_object.pk is None:
+        raise InvalidArgument(f"related_object: {related_object!r} is not a saved object of a model.")
+    return {"related_type": related_object._meta.label_lower, "related_id": str(related_object.pk)}
 
 
 def _render(

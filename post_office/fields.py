@@ -22,9 +22,9 @@ from .validators import validate_comma_separated_emails
 if TYPE_CHECKING:
     TextField = models.TextField[Sequence[str] | str, list[str]]
     NullableTextField = models.TextField[Sequence[str] | None, list[str] | None]
-    TextFieldOfDict = models.TextField[dict[str, Any] | None, dict[str, Any] | None]
+    PackedTextField = models.TextField[dict[str, Any] | None, dict[str, Any] | None]
 else:
-    TextField = NullableTextField = TextFieldOfDict = models.TextField
+    TextField = NullableTextField = PackedTextField = models.TextField
 
 
 class CommaSeparatedEmailField(TextField):
@@ -63,8 +63,8 @@ class CommaSeparatedEmailField(TextField):
         return str(self.get_prep_value(self.value_from_object(obj)))
 
 
-class PackedField(TextFieldOfDict):
-    """Plain Python values, given back exactly as they were; see `packing`."""
+class PackedField(PackedTextField):
+    """A dict of plain Python values, given back exactly as they were; see `packing`."""
 
     def get_prep_value(self, value: Any) -> Any:
         return None if value is None else pack(value)

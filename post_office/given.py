@@ -6,11 +6,12 @@ the column still holds what was made of it when the mail was queued: whoever edi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .addresses import bare_address, join_mailboxes, split_mailboxes
-from .headers import storable
+from .headers import ends_line, is_storable, storable
 
 LONGEST_SUBJECT = 989
 LONGEST_SENDER = 254
@@ -38,21 +39,48 @@ def mailboxes_column(mailboxes: list[str]) -> list[str]:
     return split_mailboxes(join_mailboxes(storable(mailbox) for mailbox in mailboxes if mailbox))
 
 
-def headers_column(headers: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return extra headers as the column holds them: texts, in no order."""
-    return {storable(str(name)): storable(str(value)) for name, value in headers.items()} or None
+def headers_column(extra_headers: Mapping[str, Any], reply_to: Sequence[str] = ()) -> dict[str, str] | None:
+    """Return headers as the column holds them: texts, in no order, with Reply-To among them."""
+    column = {storable(str(name)): storable(str(value)) for name, value in extra_headers.items()}
+    if reply_to and "reply-to" not in {name.lower() for name in column}:
+        column["Reply-To"] = ", ".join(storable(mailbox) for mailbox in reply_to)
+    return column or None
 
 
-# Attributes of a message that have a column of their own, and what that makes of them.
-COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "subject": ("subject", subject_column),
-    "from_email": ("from_email", sender_column),
-    "to": ("to", mailboxes_column),
-    "cc": ("cc", mailboxes_column),
-    "bcc": ("bcc", mailboxes_column),
-    "extra_headers": ("headers", headers_column),
-    "tags": ("tags", lambda tags: list(tags) or None),
-    "metadata": ("metadata", dict),
+def tags_column(tags: Any) -> list[str] | None:
+    """Return tags as the column holds them, or None where they are no list of single lines."""
+    if isinstance(tags, (list, tuple)) and all(_is_tag(tag) for tag in tags):
+        return list(dict.fromkeys(tags)) or None
+    return None
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, str) and bool(tag.strip()) and not ends_line(tag) and is_storable(tag)
+
+
+def metadata_column(metadata: Any) -> dict[str, Any] | None:
+    """Return metadata as the column holds it, or None where it is not for JSON."""
+    if not isinstance(metadata, dict):
+        return None
+    try:
+        text = json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError):
+        return None
+    kept = json.loads(text)
+    exact = kept == metadata and "\\u0000" not in text and is_storable(json.dumps(kept, ensure_ascii=False))
+    return kept if exact else None
+
+
+# What makes a column of an attribute, for those that have one.
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "subject": subject_column,
+    "from_email": sender_column,
+    "to": mailboxes_column,
+    "cc": mailboxes_column,
+    "bcc": mailboxes_column,
+    "headers": lambda given: headers_column(**given),
+    "tags": tags_column,
+    "metadata": metadata_column,
 }
 ADDRESSES = ("from_email", "to", "cc", "bcc")
 
@@ -65,5 +93,4 @@ def beyond_columns(row: Row) -> dict[str, Any]:
 def _stands(row: Row, name: str, value: Any) -> bool:
     if name not in COLUMNS:
         return True
-    column, projection = COLUMNS[name]
-    return bool((getattr(row, column) or None) == (projection(value) or None))
+    return bool((getattr(row, name) or None) == (COLUMNS[name](value) or None))

@@ -27,10 +27,15 @@ def validate_headers(argument: str, headers: Any) -> dict[str, str] | None:
         raise InvalidArgument(f"{argument}: {headers!r} is not a dict of header names to values.")
     valid: dict[str, str] = {}
     for name, value in headers.items():
-        if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
-            raise InvalidArgument(f"{argument}: {name!r} is not a header name.")
+        validate_header_name(argument, name)
         valid[name] = validate_header_value(f"{argument}[{name!r}]", str(value))
     return valid
+
+
+def validate_header_name(argument: str, name: Any) -> None:
+    """Accept what may stand before the colon. Raises `InvalidArgument`."""
+    if not isinstance(name, str) or not _FIELD_NAME.fullmatch(name):
+        raise InvalidArgument(f"{argument}: {name!r} is not a header name.")
 
 
 def validate_header_value(argument: str, value: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import Model, prefetch_related_objects
 from django.utils import timezone
 
 from . import compose, lockfile
@@ -62,6 +62,10 @@ def send(
     bcc: str | Iterable[str] | None = None,
     language: str = "",
     backend: str = "",
+    *,
+    tags: Iterable[str] | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    related_object: Model | None = None,
 ) -> Email:
     """Queue one mail, or deliver it at once with priority "now", and return it.
 
@@ -83,6 +87,10 @@ def send(
         commit: False returns the mail unsaved; for a bulk_create of your own.
         language: Of the template.
         backend: Alias in BACKENDS or MAILERS.
+        tags: Labels, to find the mail by; providers get them, too.
+        metadata: Plain values of your own, kept with the mail; providers get them, too.
+        related_object: A saved object that the mail is about; see `Email.related_object` and
+            `Email.objects.about(…)`.
 
     Raises:
         ValidationError: An address, the context or a field is not valid.
@@ -110,6 +118,9 @@ def send(
         bcc=bcc,
         language=language,
         backend=backend,
+        tags=tags,
+        metadata=metadata,
+        related_object=related_object,
     )
     if not commit:
         return made.email
@@ -142,6 +153,10 @@ def create(
     render_on_delivery: bool = False,
     commit: bool = True,
     backend: str = "",
+    *,
+    tags: Iterable[str] | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    related_object: Model | None = None,
 ) -> Email:
     """Make an email without sending a signal, and without delivering it for priority "now".
 
@@ -163,6 +178,9 @@ def create(
         priority=priority,
         render_on_delivery=render_on_delivery,
         backend=backend,
+        tags=tags,
+        metadata=metadata,
+        related_object=related_object,
     )
     return compose.store([made])[0] if commit else made.email
 

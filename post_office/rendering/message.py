@@ -8,51 +8,84 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.charset import Charset
 from email.message import Message
 from email.utils import format_datetime
 from typing import Any
 
-from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.message import EmailAlternative
 
 from ..addresses import join_mailboxes
-from ..compat import mime_part, relate
+from ..compat import relate
 from ..conf import conf
+from ..given import beyond_columns
 from ..models import Attachment, Email
 from . import attachments as files
+from . import source as sources
+from .folding import keep_tokens_whole
 from .inline import is_inline_image
+from .parts import restored
 from .templates import Rendered, render_on_delivery
+from .verbatim import usual_layout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """All that a message is made of; complete without the database."""
+    """All that a message is made of; complete without the database.
+
+    Attributes:
+        given: What a message of Django's held beyond the rest of this, see `given`.
+        recipients: The envelope, where it is not `to`, `cc` and `bcc`.
+        source: The bytes of a message that stands as bytes.
+    """
 
     rendered: Rendered
     from_email: str
     to: list[str]
     cc: list[str]
     bcc: list[str]
-    headers: dict[str, str]
+    headers: dict[str, Any]
     message_id: str | None
     attachments: list[Attachment]
+    attributes: dict[str, Any]
+    given: dict[str, Any]
+    recipients: list[str] | None
+    source: bytes | None
 
 
 class BuiltMessage(EmailMultiAlternatives):
-    """A message whose inline images stand beside its HTML in multipart/related (RFC 2387).
+    """A message that goes out as it was composed, or as it was handed to Django's backend.
 
-    The images are among `attachments`, where backends for provider APIs look for them.
+    Images of templates stand beside the HTML in multipart/related (RFC 2387). They are among
+    `attachments`, where backends for provider APIs look for them.
     """
 
+    _related: tuple[Any, ...] = ()
+    _recipients: list[str] | None = None
+    _source: bytes | None = None
+
     def message(self, **kwargs: Any) -> Any:
-        images = [part for part in self.attachments if _is_related(part)]
-        if not images:
-            return super().message(**kwargs)
-        # A shallow copy without them, as a message may be serialised more than once.
-        plain = copy.copy(self)
-        plain.attachments = [part for part in self.attachments if not _is_related(part)]
-        message = super(BuiltMessage, plain).message(**kwargs)
-        relate(message, [part for part in images if isinstance(part, Message)])
+        if self._source is not None:
+            return sources.parsed(self._source, **kwargs)
+        message = self._with_related(**kwargs) if self._related else super().message(**kwargs)
+        keep_tokens_whole(message)
         return message
+
+    def recipients(self) -> list[str]:
+        return super().recipients() if self._recipients is None else list(self._recipients)
+
+    def _with_related(self, **kwargs: Any) -> Message:
+        # A shallow copy without the images, as a message may be serialised more than once.
+        plain = copy.copy(self)
+        plain.attachments = [part for part in self.attachments if not self._is_related(part)]
+        message: Message = super(BuiltMessage, plain).message(**kwargs)
+        relate(message, [part for part in self.attachments if self._is_related(part)])
+        return message
+
+    def _is_related(self, part: Any) -> bool:
+        return any(part is image for image in self._related)
 
 
 def build_message(email: Email) -> BuiltMessage:
@@ -60,69 +93,51 @@ def build_message(email: Email) -> BuiltMessage:
     return assemble(gather(email))
 
 
+# --- with the database --------------------------------------------------------------------------
+
+
 def gather(email: Email) -> Parts:
     """Render an email and collect what belongs to it. May query the database.
 
     Raises whatever a template raises, and `TemplateGone`.
     """
-    recipients = {"to": list(email.to), "cc": list(email.cc), "bcc": list(email.bcc)}
-    headers = dict(email.headers) if isinstance(email.headers, dict) else {}
-    if email.expires_at:
-        headers.setdefault("Expires", format_datetime(email.expires_at))
+    given = beyond_columns(email)
+    recipients = {kind: list(given.get(kind, getattr(email, kind))) for kind in ("to", "cc", "bcc")}
+    headers = _headers(email, given)
+    source = None if email.source is None else bytes(email.source)
     if conf.OVERRIDE_RECIPIENTS is not None:
         recipients, originals = _overridden(recipients)
         headers.update(originals)
+        given.pop("recipients", None)
+        if source is not None:
+            shown = {"To": join_mailboxes(recipients["to"]), **originals}
+            source = sources.with_headers(source, shown, without=("Cc", "Bcc"))
     return Parts(
         rendered=render_on_delivery(email),
-        from_email=email.from_email,
+        from_email=given.get("from_email", email.from_email),
         headers=headers,
         message_id=email.message_id,
         attachments=files.of(email),
+        attributes=_attributes(email, given),
+        given=given,
+        recipients=given.get("recipients"),
+        source=source,
         **recipients,
     )
 
 
-def assemble(parts: Parts, *, with_message_id: bool = True) -> BuiltMessage:
-    """Build the message, reading the attached files. Uses no database.
-
-    Raises:
-        AttachmentGone: A stored file has vanished.
-    """
-    rendered = parts.rendered
-    headers = dict(parts.headers)
-    if with_message_id and parts.message_id and "message-id" not in {name.lower() for name in headers}:
-        headers["Message-ID"] = parts.message_id
-    message = BuiltMessage(
-        subject=rendered.subject,
-        body=rendered.message or rendered.html_message,
-        from_email=parts.from_email,
-        to=parts.to,
-        cc=parts.cc,
-        bcc=parts.bcc,
-        headers=headers or None,
-    )
-    if rendered.html_message and rendered.message:
-        message.attach_alternative(rendered.html_message, "text/html")
-    elif rendered.html_message:
-        message.content_subtype = "html"
-    for image in rendered.images:
-        message.attachments.append(image.as_part())
-    for attachment in parts.attachments:
-        _attach(message, attachment)
-    return message
+def _headers(email: Email, given: dict[str, Any]) -> dict[str, Any]:
+    if "headers" in given:
+        return dict(given["headers"]["extra_headers"])
+    headers = dict(email.headers) if isinstance(email.headers, dict) else {}
+    if email.expires_at:
+        headers.setdefault("Expires", format_datetime(email.expires_at))
+    return headers
 
 
-def _attach(message: EmailMessage, attachment: Attachment) -> None:
-    content = files.read(attachment)
-    if not attachment.headers:
-        message.attach(attachment.name or None, content, attachment.mimetype or None)
-        return
-    headers: dict[str, str] = attachment.headers
-    encoded = "content-transfer-encoding" in {name.lower() for name in headers}
-    # Stored with an encoding of its own: the file holds the encoded form already.
-    payload = content.decode("ascii", "surrogateescape") if encoded else content
-    part = mime_part(attachment.mimetype, payload, headers.items(), filename=attachment.name)
-    message.attachments.append(part)
+def _attributes(email: Email, given: dict[str, Any]) -> dict[str, Any]:
+    known = {name: given.get(name, getattr(email, name)) for name in ("tags", "metadata")}
+    return {**{name: value for name, value in known.items() if value}, **given.get("attributes", {})}
 
 
 def _overridden(recipients: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, str]]:
@@ -135,5 +150,75 @@ def _overridden(recipients: dict[str, list[str]]) -> tuple[dict[str, list[str]],
     return {"to": list(conf.OVERRIDE_RECIPIENTS or ()), "cc": [], "bcc": []}, originals
 
 
-def _is_related(part: Any) -> bool:
-    return isinstance(part, Message) and is_inline_image(dict(part.items()))
+# --- without it ---------------------------------------------------------------------------------
+
+
+def assemble(parts: Parts, *, with_message_id: bool = True) -> BuiltMessage:
+    """Build the message, reading the attached files. Uses no database.
+
+    Raises:
+        AttachmentGone: A stored file has vanished.
+    """
+    given = parts.given
+    headers = dict(parts.headers)
+    if with_message_id and parts.message_id and "message-id" not in {name.lower() for name in headers}:
+        headers["Message-ID"] = parts.message_id
+    message = BuiltMessage(
+        subject=given.get("subject", parts.rendered.subject),
+        from_email=parts.from_email,
+        to=parts.to,
+        cc=parts.cc,
+        bcc=parts.bcc,
+        reply_to=given["headers"]["reply_to"] if "headers" in given else None,
+        headers=headers or None,
+    )
+    if "encoding" in given:
+        message.encoding = _encoding(given["encoding"])
+    _fill(message, parts.rendered, given.get("layout"))
+    _attach(message, parts)
+    for name, value in parts.attributes.items():
+        setattr(message, name, value)
+    message._recipients, message._source = parts.recipients, parts.source
+    return message
+
+
+def _encoding(encoding: Any) -> Any:
+    if isinstance(encoding, str):
+        return encoding
+    charset = Charset(encoding["input_charset"])
+    vars(charset).update(encoding)
+    return charset
+
+
+def _fill(message: BuiltMessage, rendered: Rendered, layout: dict[str, Any] | None) -> None:
+    """Set the body and its alternatives."""
+    if layout is None:
+        subtype, body, *alternatives = usual_layout(rendered.message, rendered.html_message)
+    else:
+        subtype = layout["subtype"]
+        body, *alternatives = [
+            [_content(reference, rendered), mimetype] for reference, mimetype in layout["contents"]
+        ]
+    message.content_subtype, message.body = subtype, body[0]
+    message.alternatives = [EmailAlternative(content, mimetype) for content, mimetype in alternatives]
+
+
+def _content(reference: dict[str, Any], rendered: Rendered) -> Any:
+    if "column" in reference:
+        return getattr(rendered, reference["column"])
+    if "message" in reference:
+        return message_from_bytes(
+            reference["message"], policy=policy.default if reference["modern"] else policy.compat32
+        )
+    return reference["value"]
+
+
+def _attach(message: BuiltMessage, parts: Parts) -> None:
+    images = [image.as_part() for image in parts.rendered.images]
+    message.attachments.extend(images)
+    for attachment in parts.attachments:
+        item = restored(attachment, files.read(attachment))
+        message.attachments.append(item)
+        if attachment.as_given is None and is_inline_image(attachment.headers):
+            images.append(item)
+    message._related = tuple(images)

@@ -1,6 +1,7 @@
 """What `mail.send` and its sisters make of their arguments, and what they refuse."""
 
 import io
+import re
 from datetime import date, datetime, timedelta
 from datetime import timezone as tz
 from pathlib import Path
@@ -363,3 +364,64 @@ def test_addresses_with_commas_survive_the_database() -> None:
     assert Email.objects.get(pk=sent.pk).to == [address]
     assert Email.objects.filter(to=[address]).count() == 1
     assert Email.objects.filter(to=address).count() == 1
+
+
+def test_tags_metadata_and_the_related_object_are_stored_and_found() -> None:
+    template = EmailTemplate.objects.create(name="about-me")
+    email = mail.send(
+        "ann@example.com",
+        "me@example.com",
+        subject="s",
+        tags=["invoice", "2026"],
+        metadata={"order": 7, "lines": [1, 2]},
+        related_object=template,
+    )
+    mail.send("bob@example.com", "me@example.com", tags="invoice-copy")
+    email.refresh_from_db()
+    assert (email.tags, email.metadata) == (["invoice", "2026"], {"order": 7, "lines": [1, 2]})
+    assert email.related_object == template
+    assert list(Email.objects.tagged("invoice")) == [email]
+    assert list(Email.objects.about(template)) == [email]
+    assert list(Email.objects.filter(metadata__order=7)) == [email]
+    message: Any = email.email_message()
+    assert (message.tags, message.metadata) == (email.tags, email.metadata)
+    template.delete()
+    assert Email.objects.get(pk=email.pk).related_object is None
+
+
+def test_send_many_takes_tags_metadata_and_related_objects_too() -> None:
+    template = EmailTemplate.objects.create(name="about-me")
+    mail.send_many(
+        {"recipients": "ann@example.com", "tags": ["t"], "metadata": {"n": n}, "related_object": template}
+        for n in range(2)
+    )
+    assert [email.metadata for email in Email.objects.about(template).tagged("t").order_by("id")] == [
+        {"n": 0},
+        {"n": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("tags", ["two\nlines"]),
+        ("tags", [""]),
+        ("tags", 5),
+        ("metadata", {"at": object()}),
+        ("metadata", {"n": float("nan")}),
+        ("metadata", {1: 2}),
+        ("metadata", {"n": "\x00"}),
+        ("metadata", ["no dict"]),
+        ("related_object", "order 7"),
+        ("related_object", EmailTemplate(name="not saved")),
+    ],
+)
+def test_a_tag_metadata_or_an_object_that_cannot_be_kept_is_refused(argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{argument}: .*{re.escape(repr(value))}"):
+        mail.send("ann@example.com", "me@example.com", **{argument: value})
+    assert not Email.objects.exists()
+
+
+def test_a_message_id_of_the_callers_own_is_known_by_the_queue() -> None:
+    email = mail.send("ann@example.com", "me@example.com", headers={"message-id": "<own@example.com>"})
+    assert email.message_id == "<own@example.com>"

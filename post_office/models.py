@@ -94,7 +94,7 @@ class Email(models.Model):
     backend_alias = models.CharField(_("Backend alias"), blank=True, default="", max_length=64)
 
     # What the application knows the mail by.
-    tags = TagsField(_("Tags"), null=True, blank=True)
+    tags = TagsField(pgettext_lazy("labels of a mail", "Tags"), null=True, blank=True)
     metadata = models.JSONField(_("Metadata"), null=True, blank=True)
     # The object that the mail is about: "app_label.model" and its primary key. No generic foreign key,
     # because not every project has the content types installed.

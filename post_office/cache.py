@@ -31,6 +31,9 @@ def get(name: str, language: str = "") -> EmailTemplate | None:
     return template
 
 
-def delete(name: str, language: str = "") -> None:
-    """Forget a template; needed after changes that bypass `save()`, such as an `update()`."""
-    templates.cache().delete(get_cache_key(name, language))
+def delete(name: str, language: str = "") -> bool:
+    """Forget a template, and tell whether it was kept.
+
+    Needed after changes that bypass `save()`, such as an `update()`.
+    """
+    return templates.cache().delete(get_cache_key(name, language))

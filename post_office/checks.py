@@ -45,6 +45,15 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                     id="post_office.E002",
                 )
             )
+    if connections.default_mailer_queues():
+        found.append(
+            checks.Error(
+                f"MAILERS[{connections.default_alias()!r}] queues mail in post_office, "
+                "and is the one that is to deliver what was queued.",
+                hint="Name a mailer that delivers in POST_OFFICE['DEFAULT_MAILER'].",
+                id="post_office.E002",
+            )
+        )
     if (alias := connections.default_alias()) not in connections.aliases():
         found.append(
             checks.Error(

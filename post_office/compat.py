@@ -60,6 +60,12 @@ def mailer_aliases() -> list[str]:
     return list(getattr(settings, "MAILERS", ()))
 
 
+def mailer_path(alias: str) -> str:
+    """Return the dotted path of a backend in MAILERS; empty where it names none."""
+    mailers: dict[str, dict[str, Any]] = getattr(settings, "MAILERS", {})
+    return str(mailers[alias].get("BACKEND", ""))
+
+
 def mailer(alias: str) -> BaseEmailBackend:
     """Make the backend of an alias of MAILERS. Raises `MailerDoesNotExist`, a KeyError."""
     from django.core import mail  # 6.1 only

@@ -4,6 +4,7 @@ The class builds the sentence from what went wrong, so that no caller has to wor
 Addresses and fields are refused with Django's `ValidationError`, as forms and callers expect.
 """
 
+from django.core.exceptions import ImproperlyConfigured
 from django.template import TemplateSyntaxError
 
 
@@ -26,13 +27,13 @@ class UnknownBackend(PostOfficeError, ValueError, KeyError):
     __str__ = Exception.__str__
 
 
-class SelfReferringBackend(PostOfficeError, ValueError):
+class SelfReferringBackend(PostOfficeError, ImproperlyConfigured, ValueError):
     """A delivery backend that would put the mail into the queue again, for ever."""
 
     def __init__(self, alias: str) -> None:
         super().__init__(
             f"Backend {alias!r} queues mail in post_office itself. "
-            "Name a backend in POST_OFFICE['BACKENDS'] that delivers."
+            "Name one that delivers in POST_OFFICE['BACKENDS'] or POST_OFFICE['DEFAULT_MAILER']."
         )
 
 

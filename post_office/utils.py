@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from . import compose, mail
+from .conf import conf
 from .enums import PRIORITY
 from .models import Attachment, Email
 from .queue import cleanup
@@ -44,8 +45,9 @@ def send_mail(
     )
 
 
-def parse_priority(priority: int | str | None) -> int | None:
-    return None if priority is None else compose.parse_priority(priority)
+def parse_priority(priority: int | str | None) -> int:
+    """Return a priority as a number; None means DEFAULT_PRIORITY. Raises ValueError for another name."""
+    return compose.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority)
 
 
 def parse_emails(emails: str | Iterable[str] | None) -> list[str]:

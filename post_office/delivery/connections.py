@@ -78,7 +78,10 @@ def open_connection(alias: str) -> BaseEmailBackend:
     elif compat.mailers_are_configured() and alias in compat.mailer_aliases():
         backend = compat.mailer(alias)
         if _queues_mail(type(backend)):
-            raise SelfReferringBackend(alias)
+            # The name of a way into the queue; the way out of it is the default one.
+            if alias == default_alias():
+                raise SelfReferringBackend(alias)
+            return open_connection(default_alias())
     else:
         raise UnknownBackend(alias)
     if isinstance(backend, SMTPBackend) and backend.timeout is None:
@@ -86,6 +89,14 @@ def open_connection(alias: str) -> BaseEmailBackend:
         backend.timeout = conf.BATCH_DELIVERY_TIMEOUT
     backend.open()
     return backend
+
+
+def default_mailer_queues() -> bool:
+    """Return whether mail that names no backend would be put into this queue again by MAILERS."""
+    alias = default_alias()
+    if alias in backends() or not compat.mailers_are_configured() or alias not in compat.mailer_aliases():
+        return False
+    return _queues_mail(import_string(compat.mailer_path(alias) or SMTP))
 
 
 def wants_message_id(backend: BaseEmailBackend) -> bool:

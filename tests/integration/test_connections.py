@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends import console, dummy, filebased, locmem, smtp
 
 from post_office.checks import check_backends
+from post_office.compat import HAS_MAILERS
 from post_office.delivery import connections as conn
 from post_office.exceptions import SelfReferringBackend, UnknownBackend
 
@@ -94,6 +96,52 @@ def test_without_backends_another_email_backend_delivers(settings: Any) -> None:
     settings.POST_OFFICE = {}
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     assert type(conn.open_connection("default")) is dummy.EmailBackend
+
+
+@pytest.fixture
+def mailers(settings: Any) -> Any:
+    """MAILERS with two ways into the queue and one out of it."""
+    if not HAS_MAILERS:
+        pytest.skip("MAILERS came with Django 6.1.")
+    del settings.EMAIL_BACKEND
+    settings.MAILERS = {
+        "default": {"BACKEND": "post_office.EmailBackend"},
+        "later": {"BACKEND": "tests.backends.QueueingBackend"},
+        "out": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"},
+    }
+
+    def configure(default: str | None) -> None:
+        settings.POST_OFFICE = {"DEFAULT_MAILER": default}
+
+    return configure
+
+
+@pytest.mark.parametrize("alias", ["default", "later", "out"])
+def test_mail_that_names_a_way_into_the_queue_is_delivered_by_the_default_mailer(
+    alias: str, mailers: Any
+) -> None:
+    mailers("out")
+    assert type(conn.open_connection(alias)) is locmem.EmailBackend
+    assert check_backends() == []
+
+
+@pytest.mark.parametrize("default", [None, "later"])
+@pytest.mark.parametrize("alias", ["default", "later"])
+def test_mailers_without_a_way_out_of_the_queue_are_refused(
+    alias: str, default: str | None, mailers: Any
+) -> None:
+    mailers(default)
+    for error in (SelfReferringBackend, ImproperlyConfigured):
+        with pytest.raises(error, match=f"'{default or 'default'}' queues mail in post_office itself"):
+            conn.open_connection(alias)
+    assert [message.id for message in check_backends()] == ["post_office.E002"]
+
+
+def test_a_default_mailer_that_is_not_configured_is_named(mailers: Any) -> None:
+    mailers("nope")
+    with pytest.raises(UnknownBackend, match="nope is not a valid backend alias"):
+        conn.open_connection("default")
+    assert [message.id for message in check_backends()] == ["post_office.E003"]
 
 
 def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from post_office import cache, mail
 from post_office import settings as accessors
-from post_office.models import STATUS, Email, EmailTemplate
-from post_office.utils import get_email_template
+from post_office.models import PRIORITY, STATUS, Email, EmailTemplate
+from post_office.utils import get_email_template, parse_priority
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_template_changed_behind_the_back_of_save_can_be_forgotten(template: E
     get_email_template("welcome")
     EmailTemplate.objects.filter(name="welcome", language="").update(subject="Good day")
     assert get_email_template("welcome").subject == "Hello"
-    cache.delete("welcome")
+    assert cache.delete("welcome") is True
     assert get_email_template("welcome").subject == "Good day"
 
 
@@ -96,6 +96,13 @@ def test_the_aliases_of_mailers_can_be_named(settings: Any) -> None:
     assert accessors.DJANGO_HAS_MAILERS
     assert accessors.mailers_are_configured()
     assert set(accessors.get_backend_aliases()) == {"default", "smtp", "bulk"}
+
+
+def test_no_priority_means_the_default_one(settings: Any) -> None:
+    assert parse_priority(None) == PRIORITY.medium
+    settings.POST_OFFICE = {"DEFAULT_PRIORITY": "low"}
+    assert parse_priority(None) == PRIORITY.low
+    assert parse_priority("high") == PRIORITY.high
 
 
 # --- mail -------------------------------------------------------------------------------------

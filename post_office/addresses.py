@@ -14,8 +14,8 @@ from django.core.validators import validate_email
 from .headers import ends_line, is_storable
 
 # A display name is words and quoted strings. What is special in a header (RFC 5322, section 3.2.3) needs
-# the quotes: without them, one program reads a name where another reads an address. One character at a time: there
-# must not be two ways to match the same text, which would take exponential time where no address follows.
+# the quotes: without them, one program reads a name where another reads an address. One character at a time:
+# two ways to match the same text would take exponential time where no address follows.
 _NAME = r'(?:[^()<>\[\]:;@\\,"]|"(?:[^"\\]|\\.)*")*'
 _NAME_AND_ADDRESS = re.compile(rf"{_NAME}<(?P<address>[^<>]*)>", re.DOTALL)
 

@@ -12,6 +12,9 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from . import compose, mail
 from .compat import connection_of
+from .delivery.connections import DEFAULT_ALIAS
+from .delivery.deliver import in_delivery
+from .exceptions import SelfReferringBackend
 
 logger = logging.getLogger("post_office")
 
@@ -43,6 +46,8 @@ class EmailBackend(BaseEmailBackend):
         # With an alias, of MAILERS, Django refuses what is left over.
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
+        # Before 6.1, backends know no alias.
+        self.alias: str = kwargs.get("alias", DEFAULT_ALIAS)
         self.using = using
         self.priority = priority
 
@@ -67,6 +72,9 @@ class EmailBackend(BaseEmailBackend):
         try:
             if not message.recipients():
                 return None
+            if message is in_delivery.get():
+                # Some backend in between wraps this one.
+                raise SelfReferringBackend(self.alias)
             _warn_about_connection(message)
             return compose.of_message(message, priority=self.priority, backend=self.using)
         except Exception:

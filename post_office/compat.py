@@ -55,9 +55,9 @@ def construct_backend(
         return backend_class(**options)
 
 
-def mailer_aliases() -> list[str]:
-    """Return the aliases of MAILERS."""
-    return list(getattr(settings, "MAILERS", ()))
+def mailers() -> dict[str, dict[str, Any]]:
+    """Return MAILERS, empty where the project or its Django has none."""
+    return dict(settings.MAILERS) if mailers_are_configured() else {}
 
 
 def mailer_path(alias: str) -> str:

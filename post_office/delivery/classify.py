@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from ..exceptions import PostOfficeError
+from ..exceptions import PostOfficeError, SelfReferringBackend
 from ..headers import storable
 
 
@@ -61,6 +61,8 @@ def classify_sending(exception: Exception) -> Fault:
     status = getattr(exception, "status_code", None)
     if isinstance(status, int):
         return _classify_http(exception, status)
+    if isinstance(exception, SelfReferringBackend):
+        return _fault(Kind.BACKEND, exception)
     # The mail cannot be written in a form that the backend takes.
     if isinstance(exception, (ValueError, TypeError, LookupError, AttributeError, PostOfficeError)):
         return _fault(Kind.PERMANENT, exception)

@@ -46,20 +46,58 @@ def aliases() -> list[str]:
     """Return the aliases to which mail can be sent."""
     known = dict.fromkeys(backends())
     if compat.mailers_are_configured():
-        known |= dict.fromkeys(compat.mailer_aliases())
+        known |= dict.fromkeys(compat.mailers())
     return list(known)
 
 
 def default_alias() -> str:
     """Return the alias that delivers mail which names none."""
-    return conf.DEFAULT_MAILER or DEFAULT_ALIAS
+    return delivering_alias(conf.DEFAULT_MAILER or DEFAULT_ALIAS)
+
+
+def delivering_alias(alias: str) -> str:
+    """Return the alias that delivers what is sent by this one.
+
+    That is itself; or, for a mailer of MAILERS that queues mail here, the one in its option `using`,
+    or else DEFAULT_MAILER. Where this goes in a circle, what is returned queues mail, too.
+    """
+    passed: set[str] = set()
+    while alias not in passed and (options := _options_of_queue(alias)) is not None:
+        passed.add(alias)
+        alias = options.get("using") or conf.DEFAULT_MAILER or DEFAULT_ALIAS
+    return alias
+
+
+def _options_of_queue(alias: str) -> dict[str, Any] | None:
+    """Return the options of a mailer of MAILERS that queues mail here, None for any other alias."""
+    mailer = None if alias in conf.BACKENDS else queueing_mailers().get(alias)
+    return None if mailer is None else dict(mailer.get("OPTIONS", {}))
+
+
+def queueing_mailers() -> dict[str, dict[str, Any]]:
+    """Return those entries of MAILERS that put mail into this queue."""
+    return {
+        alias: entry
+        for alias, entry in compat.mailers().items()
+        if _queues_mail(import_string(entry.get("BACKEND", SMTP)))
+    }
 
 
 def validate_alias(alias: str) -> str:
-    """Return the alias. Raises `UnknownBackend` where none is configured under it."""
-    if alias and alias not in aliases():
+    """Return the alias that delivers what is queued for this one; an empty one stands for the default.
+
+    Raises:
+        UnknownBackend: None is configured under it.
+        SelfReferringBackend: It would queue the mail again.
+    """
+    if not alias:
+        return alias
+    if alias not in aliases():
         raise UnknownBackend(alias)
-    return alias
+    delivering = delivering_alias(alias)
+    if _options_of_queue(delivering) is not None:
+        raise SelfReferringBackend(alias)
+    return delivering
 
 
 def open_connection(alias: str) -> BaseEmailBackend:
@@ -75,7 +113,7 @@ def open_connection(alias: str) -> BaseEmailBackend:
         if _queues_mail(backend_class):
             raise SelfReferringBackend(alias)
         backend = compat.construct_backend(backend_class, alias, dict(entry["OPTIONS"]))
-    elif compat.mailers_are_configured() and alias in compat.mailer_aliases():
+    elif alias in compat.mailers():
         backend = compat.mailer(alias)
         if _queues_mail(type(backend)):
             # The name of a way into the queue; the way out of it is the default one.

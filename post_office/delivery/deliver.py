@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from contextlib import nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,13 +23,16 @@ from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..queue.retry import RetryPolicy
 from ..rendering.message import Parts, assemble, gather
 from .classify import Fault, Kind, classify_content, classify_opening, classify_sending
-from .connections import connections, default_alias, wants_message_id
+from .connections import connections, default_alias, delivering_alias, wants_message_id
 from .receipts import Receipt, provider_id
 
 if TYPE_CHECKING:
     from django.core.mail.backends.base import BaseEmailBackend
 
 logger = logging.getLogger("post_office")
+
+# The message that this thread is handing to a backend, so that the queue's own backend knows it again.
+in_delivery: ContextVar[EmailMessage | None] = ContextVar("post_office_in_delivery", default=None)
 
 SETTLE_AGAIN = 0.5  # seconds between tries to write an outcome
 
@@ -60,7 +64,7 @@ def prepare(email: Email) -> Job | Fault:
 
 
 def alias_of(email: Email) -> str:
-    return email.backend_alias or default_alias()
+    return delivering_alias(email.backend_alias) if email.backend_alias else default_alias()
 
 
 def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | Fault:
@@ -91,7 +95,11 @@ def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | F
 
 def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
     """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`."""
-    accepted = backend.send_messages([message])
+    token = in_delivery.set(message)
+    try:
+        accepted = backend.send_messages([message])
+    finally:
+        in_delivery.reset(token)
     # Django's contract is the number sent; many backends return nothing, which says nothing.
     if accepted == 0:
         raise NotAccepted("The backend reports that it sent no message.")

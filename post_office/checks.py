@@ -5,7 +5,7 @@ Ids are never used again for another meaning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core import checks
@@ -20,6 +20,8 @@ from .migrations._legacy import LEGACY_MIGRATIONS
 
 def register() -> None:
     checks.register(check_backends, Tags.compatibility)
+    checks.register(check_mailers, Tags.compatibility)
+    checks.register(check_delivery_for_deployment, Tags.compatibility, deploy=True)
     checks.register(check_migrations, Tags.database)
 
 
@@ -45,15 +47,6 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                     id="post_office.E002",
                 )
             )
-    if connections.default_mailer_queues():
-        found.append(
-            checks.Error(
-                f"MAILERS[{connections.default_alias()!r}] queues mail in post_office, "
-                "and is the one that is to deliver what was queued.",
-                hint="Name a mailer that delivers in POST_OFFICE['DEFAULT_MAILER'].",
-                id="post_office.E002",
-            )
-        )
     if (alias := connections.default_alias()) not in connections.aliases():
         found.append(
             checks.Error(
@@ -63,6 +56,52 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
             )
         )
     return found
+
+
+def check_mailers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Every mailer of MAILERS that queues mail here leads to one that delivers it."""
+    found: list[CheckMessage] = []
+    queueing = connections.queueing_mailers()
+    for alias, delivering in _ways_out(queueing):
+        if delivering in queueing:
+            found.append(
+                checks.Error(
+                    f"MAILERS[{alias!r}] queues mail in post_office, which would give it to "
+                    f"MAILERS[{delivering!r}] and so queue it again.",
+                    hint="Name a mailer that delivers in its option 'using', or in "
+                    "POST_OFFICE['DEFAULT_MAILER'] for all.",
+                    id="post_office.E002",
+                )
+            )
+        elif delivering not in connections.aliases():
+            found.append(
+                checks.Error(
+                    f"MAILERS[{alias!r}] queues mail for the mailer {delivering!r}, which is not configured.",
+                    hint="Name one of MAILERS in its option 'using'.",
+                    id="post_office.E007",
+                )
+            )
+    return found
+
+
+def check_delivery_for_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """No mail is queued for a backend that is meant for development.
+
+    Django has such a check for the default mailer, which cannot see what stands behind a queue.
+    """
+    return [
+        checks.Warning(
+            f"MAILERS[{alias!r}] queues mail for {delivering!r}, whose backend is one for development.",
+            hint="It delivers nothing.",
+            id="post_office.W002",
+        )
+        for alias, delivering in _ways_out(connections.queueing_mailers())
+        if connections.is_for_development(delivering)
+    ]
+
+
+def _ways_out(queueing: Iterable[str]) -> list[tuple[str, str]]:
+    return [(alias, connections.delivering_alias(alias)) for alias in queueing]
 
 
 def check_migrations(

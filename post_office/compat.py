@@ -57,13 +57,7 @@ def construct_backend(
 
 def mailers() -> dict[str, dict[str, Any]]:
     """Return MAILERS, empty where the project or its Django has none."""
-    return dict(settings.MAILERS) if mailers_are_configured() else {}
-
-
-def mailer_path(alias: str) -> str:
-    """Return the dotted path of a backend in MAILERS; empty where it names none."""
-    mailers: dict[str, dict[str, Any]] = getattr(settings, "MAILERS", {})
-    return str(mailers[alias].get("BACKEND", ""))
+    return dict(getattr(settings, "MAILERS", {})) if HAS_MAILERS else {}
 
 
 def mailer(alias: str) -> BaseEmailBackend:

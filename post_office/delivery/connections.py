@@ -100,13 +100,21 @@ def validate_alias(alias: str) -> str:
     return delivering
 
 
+def is_for_development(alias: str) -> bool:
+    """Return whether the backend of an alias is one of Django's that deliver nothing."""
+    entry = backends().get(alias) or compat.mailers().get(alias) or {}
+    development = [f"django.core.mail.backends.{name}.EmailBackend" for name in SHORT_NAMES if name != "smtp"]
+    return entry.get("BACKEND", SMTP) in development
+
+
 def open_connection(alias: str) -> BaseEmailBackend:
-    """Return a new, open backend.
+    """Return a new, open backend that delivers what is queued for an alias.
 
     Raises:
         UnknownBackend: No backend has this alias.
         SelfReferringBackend: It would queue the mail again.
     """
+    alias = delivering_alias(alias)
     entry = backends().get(alias)
     if entry is not None:
         backend_class = import_string(entry["BACKEND"])
@@ -116,10 +124,7 @@ def open_connection(alias: str) -> BaseEmailBackend:
     elif alias in compat.mailers():
         backend = compat.mailer(alias)
         if _queues_mail(type(backend)):
-            # The name of a way into the queue; the way out of it is the default one.
-            if alias == default_alias():
-                raise SelfReferringBackend(alias)
-            return open_connection(default_alias())
+            raise SelfReferringBackend(alias)
     else:
         raise UnknownBackend(alias)
     if isinstance(backend, SMTPBackend) and backend.timeout is None:
@@ -127,14 +132,6 @@ def open_connection(alias: str) -> BaseEmailBackend:
         backend.timeout = conf.BATCH_DELIVERY_TIMEOUT
     backend.open()
     return backend
-
-
-def default_mailer_queues() -> bool:
-    """Return whether mail that names no backend would be put into this queue again by MAILERS."""
-    alias = default_alias()
-    if alias in backends() or not compat.mailers_are_configured() or alias not in compat.mailer_aliases():
-        return False
-    return _queues_mail(import_string(compat.mailer_path(alias) or SMTP))
 
 
 def wants_message_id(backend: BaseEmailBackend) -> bool:

@@ -4,12 +4,18 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import send_mail
 from django.core.mail.backends import console, dummy, filebased, locmem, smtp
+from django.core.mail.backends.base import BaseEmailBackend
 
-from post_office.checks import check_backends
+from post_office import mail
+from post_office.backends import EmailBackend
+from post_office.checks import check_backends, check_delivery_for_deployment, check_mailers
 from post_office.compat import HAS_MAILERS
 from post_office.delivery import connections as conn
+from post_office.delivery.deliver import alias_of
 from post_office.exceptions import SelfReferringBackend, UnknownBackend
+from post_office.models import PRIORITY, STATUS, Email
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def test_mailers_without_a_way_out_of_the_queue_are_refused(
     for error in (SelfReferringBackend, ImproperlyConfigured):
         with pytest.raises(error, match=f"'{default or 'default'}' queues mail in post_office itself"):
             conn.open_connection(alias)
-    assert [message.id for message in check_backends()] == ["post_office.E002"]
+    assert {message.id for message in check_mailers()} == {"post_office.E002"}
 
 
 def test_a_default_mailer_that_is_not_configured_is_named(mailers: Any) -> None:
@@ -142,6 +148,85 @@ def test_a_default_mailer_that_is_not_configured_is_named(mailers: Any) -> None:
     with pytest.raises(UnknownBackend, match="nope is not a valid backend alias"):
         conn.open_connection("default")
     assert [message.id for message in check_backends()] == ["post_office.E003"]
+
+
+@pytest.fixture
+def two_queues(settings: Any) -> Any:
+    """MAILERS with two ways into the queue, each with a way out of its own."""
+    if not HAS_MAILERS:
+        pytest.skip("MAILERS came with Django 6.1.")
+    del settings.EMAIL_BACKEND
+    settings.POST_OFFICE = {}
+    settings.MAILERS = {
+        "default": {"BACKEND": "post_office.EmailBackend", "OPTIONS": {"using": "smtp"}},
+        "newsletter": {
+            "BACKEND": "tests.backends.QueueingBackend",
+            "OPTIONS": {"using": "bulk", "priority": "low"},
+        },
+        "smtp": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": {"host": "localhost"}},
+        "bulk": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"},
+    }
+    return settings
+
+
+@pytest.mark.django_db
+def test_each_way_into_the_queue_has_its_way_out(two_queues: Any) -> None:
+    send_mail("s", "b", "me@example.com", ["ann@example.com"])
+    send_mail("s", "b", "me@example.com", ["ann@example.com"], using="newsletter")  # type: ignore[call-arg, unused-ignore]
+    mail.send("ann@example.com", "me@example.com", backend="newsletter")
+    mail.send("ann@example.com", "me@example.com", backend="bulk")
+    mail.send("ann@example.com", "me@example.com")
+    assert [(alias_of(email), email.priority) for email in Email.objects.order_by("id")] == [
+        ("smtp", PRIORITY.medium),
+        ("bulk", PRIORITY.low),
+        ("bulk", PRIORITY.medium),
+        ("bulk", PRIORITY.medium),
+        ("smtp", PRIORITY.medium),
+    ]
+    assert check_backends() == check_mailers() == []
+
+
+def test_a_mailer_behind_the_queue_that_is_missing_or_for_development_is_named(two_queues: Any) -> None:
+    assert [warning.id for warning in check_delivery_for_deployment()] == ["post_office.W002"]
+    assert "MAILERS['newsletter'] queues mail for 'bulk'" in check_delivery_for_deployment()[0].msg
+    two_queues.MAILERS = {
+        **two_queues.MAILERS,
+        "later": {"BACKEND": "post_office.EmailBackend", "OPTIONS": {"using": "x"}},
+    }
+    (error,) = check_mailers()
+    assert (error.id, "MAILERS['later']" in error.msg, "'x'" in error.msg) == ("post_office.E007", True, True)
+
+
+@pytest.mark.django_db
+def test_queues_that_name_each_other_are_refused(two_queues: Any) -> None:
+    queue = "post_office.EmailBackend"
+    two_queues.MAILERS = {
+        "default": {"BACKEND": queue, "OPTIONS": {"using": "other"}},
+        "other": {"BACKEND": queue, "OPTIONS": {"using": "default"}},
+    }
+    assert [message.id for message in check_mailers()] == ["post_office.E002"] * 2
+    with pytest.raises(SelfReferringBackend):
+        mail.send("ann@example.com", "me@example.com", backend="other")
+    with pytest.raises(SelfReferringBackend):
+        send_mail("s", "b", "me@example.com", ["ann@example.com"])
+    assert not Email.objects.exists()
+
+
+class Wrapper(BaseEmailBackend):
+    """Gives its messages to the queue's own backend, as a backend that logs or counts may do."""
+
+    def send_messages(self, messages: Any) -> int:
+        return EmailBackend().send_messages(messages)
+
+
+@pytest.mark.django_db
+def test_a_backend_that_wraps_the_queue_is_found_out_at_delivery(backends: Any) -> None:
+    backends(default=f"{__name__}.Wrapper")
+    email = mail.send("ann@example.com", "me@example.com")
+    mail.send_queued()
+    email.refresh_from_db()
+    assert Email.objects.count() == 1
+    assert (email.status, email.number_of_retries) == (STATUS.queued, None)
 
 
 def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:

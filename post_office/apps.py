@@ -10,9 +10,16 @@ class PostOfficeConfig(AppConfig):
     default_auto_field = "django.db.models.AutoField"
 
     def ready(self) -> None:
-        from . import checks, narrator
+        from . import background, checks, narrator
+        from .conf import conf
         from .rendering import templates
+        from .signals import email_queued
 
         checks.register()
         narrator.connect()
         templates.connect()
+        background.connect()
+        if conf.CELERY_ENABLED:
+            from . import tasks  # reads that setting itself
+
+            email_queued.connect(tasks.queued_mail_handler, dispatch_uid="post_office.celery")

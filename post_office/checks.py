@@ -5,7 +5,7 @@ Ids are never used again for another meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core import checks
@@ -14,6 +14,8 @@ from django.db import connections as database_connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.module_loading import import_string
 
+from . import background, compat
+from .conf import conf
 from .delivery import connections
 from .migrations._legacy import LEGACY_MIGRATIONS
 
@@ -22,6 +24,8 @@ def register() -> None:
     checks.register(check_backends, Tags.compatibility)
     checks.register(check_mailers, Tags.compatibility)
     checks.register(check_delivery_for_deployment, Tags.compatibility, deploy=True)
+    checks.register(check_celery, Tags.compatibility)
+    checks.register(check_tasks, Tags.compatibility)
     checks.register(check_migrations, Tags.database)
 
 
@@ -102,6 +106,62 @@ def check_delivery_for_deployment(app_configs: Any = None, **kwargs: Any) -> Seq
 
 def _ways_out(queueing: Iterable[str]) -> list[tuple[str, str]]:
     return [(alias, connections.delivering_alias(alias)) for alias in queueing]
+
+
+def check_celery(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """With CELERY_ENABLED, there is a Celery."""
+    if not conf.CELERY_ENABLED:
+        return []
+    try:
+        import celery  # noqa: F401
+    except ImportError as fault:
+        return [
+            checks.Error(
+                f"POST_OFFICE['CELERY_ENABLED'] is set, and Celery cannot be imported: {fault}",
+                hint="Install django-post_office[celery], or deliver by cron and leave the setting out.",
+                id="post_office.E005",
+            )
+        ]
+    return []
+
+
+def check_tasks(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What TASKS names is there, and does not deliver inside the request that queues."""
+    if conf.TASKS is None:
+        return []
+    if reason := _why_tasks_cannot_work(conf.TASKS):
+        return [checks.Error(f"POST_OFFICE['TASKS']: {reason}", id="post_office.E006")]
+    alias = background.configured()["BACKEND"]
+    framework = compat.tasks_framework()
+    immediate = import_string(f"{framework.__name__}.backends.immediate.ImmediateBackend")
+    if isinstance(framework.task_backends[alias], immediate):
+        return [
+            checks.Warning(
+                f"POST_OFFICE['TASKS'] names the backend {alias!r}, an ImmediateBackend: mail is delivered "
+                "by the request that queues it, which waits for that.",
+                hint="Name a backend that has workers, such as the one of django-tasks-db.",
+                id="post_office.W001",
+            )
+        ]
+    return []
+
+
+def _why_tasks_cannot_work(entry: Any) -> str:
+    """Say what is wrong with TASKS; an empty string means nothing."""
+    if not isinstance(entry, Mapping):
+        return f"{entry!r} is not a dict such as {background.KEYS}."
+    if unknown := entry.keys() - background.KEYS.keys():
+        return f"{sorted(unknown)} are not known; the keys are {sorted(background.KEYS)}."
+    alias, queue = background.configured().values()
+    try:
+        backend = compat.tasks_framework().task_backends[alias]
+    except ImportError as fault:
+        return f"Django 5.2 needs the package django-tasks for it: {fault}."
+    except Exception as fault:  # the framework's own for an unknown alias, and anything of a third party's
+        return f"the backend {alias!r} of Django's TASKS cannot be used: {fault}"
+    if backend.queues and queue not in backend.queues:
+        return f"the backend {alias!r} has no queue {queue!r}, only {sorted(backend.queues)}."
+    return ""
 
 
 def check_migrations(

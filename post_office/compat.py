@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from email.encoders import encode_base64
 from email.message import Message, MIMEPart
 from email.mime.base import MIMEBase
+from importlib import import_module
 from typing import Any
 
 import django
@@ -17,6 +18,8 @@ from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
 # 6.0: messages are built with Python's modern email API; MIMEBase attachments are deprecated.
 HAS_MODERN_EMAIL = django.VERSION >= (6, 0)
+# 6.0: the Tasks framework.
+HAS_TASKS = django.VERSION >= (6, 0)
 # 6.1: MAILERS and the keyword argument `alias` of backends.
 HAS_MAILERS = django.VERSION >= (6, 1)
 # 6.1: the admin's breadcrumbs are an ordered list, as its style sheet expects.
@@ -82,6 +85,11 @@ def check_mailbox(mailbox: str) -> None:
 def connection_of(email_message: EmailMessage) -> Any:
     """Return the connection that a message was made with, if any."""
     return vars(email_message).get("_connection") or vars(email_message).get("connection")
+
+
+def tasks_framework() -> Any:
+    """Return the module of Django's Tasks framework, or of its backport. Raises ImportError without one."""
+    return import_module("django.tasks" if HAS_TASKS else "django_tasks")
 
 
 def mime_part(

@@ -21,7 +21,7 @@ class PostOfficeSettings:
     # The alias for mail that names none. Unset: "default".
     DEFAULT_MAILER: str | None = None
     # At most so many mails are held by one worker process at a time, and delivered by one call
-    # of mail.send_queued().
+    # of mail.send_queued() or by one task.
     BATCH_SIZE: int = 100
     # Seconds that a server may take for one answer, where the SMTP backend has no timeout of its own.
     BATCH_DELIVERY_TIMEOUT: int = 180
@@ -59,6 +59,11 @@ class PostOfficeSettings:
     LEASE_DURATION: timedelta = timedelta(seconds=60)
     # Mail with priority "now" that is sent inside a transaction waits for its commit.
     NOW_ON_COMMIT: bool = False
+    # Queued mail wakes a Celery worker, which delivers it by the task post_office.tasks.send_queued_mail.
+    CELERY_ENABLED: bool = False
+    # Queued mail wakes a worker of Django's Tasks framework: {"BACKEND": alias in Django's TASKS,
+    # "QUEUE": one of its queues}, each "default" where it is left out. Unset: no task is enqueued.
+    TASKS: Mapping[str, str] | None = None
     # Beginning of the default lock file's name.
     LOCK_FILE_NAME: str = "post_office"
     # Alias in STORAGES where attachments are kept. Unset: the default storage.

@@ -168,11 +168,17 @@ class Project:
         Args:
             errors_to: Where the standard error goes; into a file of the run's own otherwise.
         """
+        return self.start_program("django", *arguments, errors_to=errors_to)
+
+    def start_program(
+        self, module: str, *arguments: str | Path, errors_to: IO[bytes] | int | None = None
+    ) -> Run:
+        """Start `python -m module` with these arguments."""
         number = len(self._runs)
         output, errors = self.folder / f"{number}.output", self.folder / f"{number}.errors"
         with output.open("wb") as output_file, errors.open("wb") as errors_file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "django", *(str(argument) for argument in arguments)],
+                [sys.executable, "-m", module, *(str(argument) for argument in arguments)],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -194,6 +200,10 @@ class Project:
     def run(self, *arguments: str | Path) -> Finished:
         """Start `django-admin` with these arguments and wait for its end."""
         return self.start(*arguments).finish()
+
+    def visit(self, *paths: str) -> list[str]:
+        """Request these paths of the shop from a process of its own. Returns the status codes."""
+        return self.start_program("tests.acceptance.visitor", *paths).finish().output.split()
 
     def end(self) -> None:
         for run in self._runs:

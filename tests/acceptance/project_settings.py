@@ -13,6 +13,7 @@ if "MAILERS" in globals():
     del EMAIL_BACKEND  # noqa: F821  # Django refuses both together
 if "SQLITE_TIMEOUT" in globals():
     DATABASES["default"]["OPTIONS"]["timeout"] = SQLITE_TIMEOUT  # noqa: F405  # given above
+DATABASES["default"]["ATOMIC_REQUESTS"] = globals().get("ATOMIC_REQUESTS", False)  # noqa: F405
 POST_OFFICE = {
     name: timedelta(seconds=value) if isinstance(getattr(PostOfficeSettings, name), timedelta) else value
     for name, value in globals()["POST_OFFICE"].items()

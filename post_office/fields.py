@@ -80,6 +80,13 @@ class PackedField(PackedTextField):
         return (unpack(value) if value else None) if isinstance(value, str) else value
 
 
+class ReadableJSON(json.JSONEncoder):
+    """JSON with its letters as they are, so that a search for a word finds it on every database."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "ensure_ascii": False})
+
+
 class TagsField(NullableTextField):
     """A set of labels in one column, in their order; reads as a list of str.
 

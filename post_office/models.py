@@ -25,7 +25,7 @@ from .conf import conf
 from .enums import PRIORITY as PRIORITY
 from .enums import PRIORITY_CHOICES, STATUS_CHOICES, RecipientDeliveryStatus
 from .enums import STATUS as STATUS
-from .fields import CommaSeparatedEmailField, ContextField, PackedField, TagsField
+from .fields import CommaSeparatedEmailField, ContextField, PackedField, ReadableJSON, TagsField
 from .given import ADDRESSES, beyond_columns
 from .querysets import EmailQuerySet, EmailTemplateManager
 from .validators import validate_email_with_name, validate_template_syntax
@@ -95,7 +95,7 @@ class Email(models.Model):
 
     # What the application knows the mail by.
     tags = TagsField(pgettext_lazy("labels of a mail", "Tags"), null=True, blank=True)
-    metadata = models.JSONField(_("Metadata"), null=True, blank=True)
+    metadata = models.JSONField(_("Metadata"), null=True, blank=True, encoder=ReadableJSON)
     # The object that the mail is about: "app_label.model" and its primary key. No generic foreign key,
     # because not every project has the content types installed.
     related_type = models.CharField(max_length=201, blank=True, default="", db_default="", editable=False)

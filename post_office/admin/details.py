@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
+from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ..models import Email, Worker
 from . import preview
@@ -59,6 +61,39 @@ class EmailDetails:
     @admin.display(description=gettext_lazy("Retries"))
     def retries(self, email: Email) -> int:
         return email.number_of_retries or 0
+
+    # --- what the application knows it by -----------------------------------------------------
+
+    @admin.display(description=pgettext_lazy("labels of a mail", "Tags"))
+    def tag_list(self, email: Email) -> str:
+        return format_html_join(" ", "{}", ([badge(tag, "open")] for tag in email.tags or ())) or "-"
+
+    @admin.display(description=gettext_lazy("Metadata"))
+    def stored_metadata(self, email: Email) -> str:
+        return structure(email.metadata)
+
+    @admin.display(description=gettext_lazy("Related object"))
+    def related_link(self, email: Email) -> str:
+        if not email.related_type:
+            return "-"
+        about = email.related_object
+        name = f"{email.related_type} {email.related_id}" if about is None else str(about)
+        others = reverse("admin:post_office_email_changelist", current_app=self.admin_site.name)
+        query = urlencode({"related_type": email.related_type, "related_id": email.related_id})
+        return format_html(
+            '{} (<a href="{}?{}">{}</a>)', self._linked(about, name), others, query, _("all emails about it")
+        )
+
+    def _linked(self, about: Model | None, name: str) -> str:
+        """Return the name of an object, as a link where it has a page in this admin."""
+        if about is None:
+            return name
+        view = f"admin:{about._meta.app_label}_{about._meta.model_name}_change"
+        try:
+            url = reverse(view, args=[about.pk], current_app=self.admin_site.name)
+        except NoReverseMatch:
+            return name
+        return format_html('<a href="{}">{}</a>', url, name)
 
     # --- the claim ----------------------------------------------------------------------------
 
@@ -114,6 +149,10 @@ class EmailDetails:
     @admin.display(description=gettext_lazy("HTML Message"))
     def stored_html(self, email: Email) -> str:
         return source(email.html_message)
+
+    @admin.display(description=gettext_lazy("Beyond these columns"))
+    def beyond_columns(self, email: Email) -> str:
+        return structure(email.as_given)
 
 
 def does_not_render() -> str:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ..enums import STATUS
+from ..headers import storable
 from ..models import Email, Log
 
 _LOOKS = {
@@ -55,7 +56,8 @@ def structure(value: Any) -> SafeString | str:
     """Return what was stored as JSON or as pickle, for reading."""
     if value in (None, {}, ""):
         return "-"
-    return source(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    # A pickle or a message may hold keys and characters that neither JSON nor a page can.
+    return source(storable(json.dumps(value, indent=2, ensure_ascii=False, default=str, skipkeys=True)))
 
 
 def header_table(headers: Any) -> SafeString | str:

@@ -35,6 +35,9 @@ NOT_LISTED = (
     "message",
     "html_message",
     "headers",
+    "as_given",
+    "source",
+    "metadata",
     "template__description",
     "template__content",
     "template__html_content",
@@ -81,8 +84,12 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         ("created", QueuedFilter),
     ]
     list_select_related = ["template"]
-    search_fields = ["to", "cc", "bcc", "subject", "message_id"]
-    search_help_text = gettext_lazy("Search in recipients, subject and Message-ID")
+    search_fields = [
+        *("to", "cc", "bcc", "subject"),
+        *("message_id", "provider_id", "=related_id"),
+        *("tags", "metadata"),
+    ]
+    search_help_text = gettext_lazy("Search in recipients, subject, Message-ID, tags and metadata")
     ordering = ["-id"]
     show_full_result_count = False
 
@@ -104,7 +111,8 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         ),
         (gettext_lazy("HTML Email"), {"fields": ["render_html_body"]}),
         (gettext_lazy("Text Email"), {"fields": ["render_plaintext_body"]}),
-        (gettext_lazy("Headers"), {"fields": ["message_id", "header_fields"]}),
+        (gettext_lazy("Headers"), {"fields": ["message_id", "provider_id", "header_fields"]}),
+        (gettext_lazy("Labels"), {"fields": ["tag_list", "stored_metadata", "related_link"]}),
         (
             gettext_lazy("Delivery"),
             {
@@ -128,6 +136,7 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
                     "stored_subject",
                     "stored_message",
                     "stored_html",
+                    "beyond_columns",
                 ],
             },
         ),
@@ -138,7 +147,11 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         "render_html_body",
         "render_plaintext_body",
         "message_id",
+        "provider_id",
         "header_fields",
+        "tag_list",
+        "stored_metadata",
+        "related_link",
         "queued",
         "changed",
         "due",
@@ -155,6 +168,7 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         "stored_subject",
         "stored_message",
         "stored_html",
+        "beyond_columns",
     ]
 
     class Media:

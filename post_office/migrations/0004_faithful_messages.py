@@ -34,7 +34,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="email",
             name="metadata",
-            field=models.JSONField(blank=True, null=True, verbose_name="Metadata"),
+            field=models.JSONField(
+                blank=True,
+                encoder=post_office.fields.ReadableJSON,
+                null=True,
+                verbose_name="Metadata",
+            ),
         ),
         migrations.AddField(
             model_name="email",

@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core import mail as outgoing
 from django.core.files.base import ContentFile
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection
 from django.test import Client
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from post_office import mail
 from post_office.admin.verbs import RESEND
+from post_office.backends import EmailBackend
 from post_office.models import PRIORITY, STATUS, Attachment, Email, EmailTemplate, Log
 from post_office.queue import claims, liveness, outcomes
 from post_office.queue.outcomes import Sent
@@ -885,3 +887,47 @@ def test_no_page_breaks_a_strict_content_security_policy(url: str, admin_client:
     EmailTemplate.objects.create(name="welcome", subject="Hi", content="x")
     queued()
     assert Dangers(page(admin_client, url)).found == []
+
+
+def test_tags_metadata_and_the_related_object_are_shown_and_searched(admin_client: Client) -> None:
+    template = EmailTemplate.objects.create(pk=4711, name="about-me")
+    email = mail.send(
+        "ann@example.com",
+        "me@example.com",
+        tags=["invoice-2026"],
+        metadata={"order": "A-1007", "note": "grüße"},
+        related_object=template,
+    )
+    mail.send("bob@example.com", "me@example.com", tags=["other"], metadata={"order": "B-1"})
+    shown = page(admin_client, address(email))
+    assert "invoice-2026" in shown
+    assert "A-1007" in shown
+    assert (
+        f'<a href="{reverse("admin:post_office_emailtemplate_change", args=[template.pk])}">about-me' in shown
+    )
+    listing = reverse("admin:post_office_email_changelist")
+    for query in ("q=invoice", "q=a-1007", "q=gr%C3%BC%C3%9Fe", f"q={template.pk}", about(email)):
+        found = page(admin_client, f"{listing}?{query}")
+        assert "ann@example.com" in found, query
+        assert "bob@example.com" not in found, query
+
+
+def about(email: Email) -> str:
+    return f"related_type={email.related_type}&related_id={email.related_id}"
+
+
+def test_a_related_object_that_is_gone_or_has_no_page_is_named(admin_client: Client) -> None:
+    email = mail.send("ann@example.com", "me@example.com")
+    for kind in ("post_office.emailtemplate", "gone.model", "contenttypes.contenttype"):
+        Email.objects.update(related_type=kind, related_id="77")
+        assert f"{kind} 77" in page(admin_client, address(email))
+
+
+def test_the_page_of_a_message_with_odd_parts_can_be_read(admin_client: Client) -> None:
+    message: Any = EmailMultiAlternatives(
+        "s" * 1000, "a\x00b", "root", ["root"], headers={"X-B": "1", "X-A": "2"}
+    )
+    message.attach_alternative("BEGIN:VCALENDAR", "text/calendar")
+    message.esp_extra = {b"bytes": "\ud800"}
+    EmailBackend().send_messages([message])
+    assert "BEGIN:VCALENDAR" in page(admin_client, address(Email.objects.get()))

@@ -19,6 +19,11 @@ from .conf import conf
 from .delivery import connections
 from .migrations._legacy import LEGACY_MIGRATIONS
 
+WEBHOOK_KEYS = {
+    "SES": {"VERIFY_SIGNATURE", "TOPIC_ARNS"},
+    "SPARKPOST": {"VERIFY_SIGNATURE", "USERNAME", "PASSWORD"},
+}
+
 
 def register() -> None:
     checks.register(check_backends, Tags.compatibility)
@@ -26,6 +31,7 @@ def register() -> None:
     checks.register(check_delivery_for_deployment, Tags.compatibility, deploy=True)
     checks.register(check_celery, Tags.compatibility)
     checks.register(check_tasks, Tags.compatibility)
+    checks.register(check_webhooks, Tags.compatibility)
     checks.register(check_migrations, Tags.database)
 
 
@@ -101,6 +107,22 @@ def check_delivery_for_deployment(app_configs: Any = None, **kwargs: Any) -> Seq
         )
         for alias, delivering in _ways_out(connections.queueing_mailers())
         if connections.is_for_development(delivering)
+    ]
+
+
+def check_webhooks(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What WEBHOOKS says of SES and SparkPost is said in words that they know.
+
+    Others may be there, for handlers of the project's own.
+    """
+    return [
+        checks.Warning(
+            f"POST_OFFICE['WEBHOOKS'][{provider!r}] has the key {key!r}, which nothing reads.",
+            hint=f"It may have {', '.join(sorted(known))}.",
+            id="post_office.W003",
+        )
+        for provider, known in WEBHOOK_KEYS.items()
+        for key in sorted(set(conf.WEBHOOKS.get(provider, {})) - known)
     ]
 
 

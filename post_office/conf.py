@@ -68,6 +68,10 @@ class PostOfficeSettings:
     LOCK_FILE_NAME: str = "post_office"
     # Alias in STORAGES where attachments are kept. Unset: the default storage.
     FILE_STORAGE: str | None = None
+    # Who may report what became of mail, by provider. "SES": {"TOPIC_ARNS": [...]}, the topics of Amazon
+    # SNS that are yours; empty: any that SNS signs for. "SPARKPOST": {"USERNAME": ..., "PASSWORD": ...},
+    # those of the webhook. Each also has "VERIFY_SIGNATURE"; False believes everybody.
+    WEBHOOKS: Mapping[str, Mapping[str, Any]] = {}
     # Dotted path of the model field class that stores contexts. Read when models are loaded.
     # Unset: a JSON field which takes dates, decimals and UUIDs too.
     CONTEXT_FIELD_CLASS: str = "post_office.fields.ContextJSONField"

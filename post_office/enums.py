@@ -46,7 +46,7 @@ FINISHED = (STATUS.sent, STATUS.failed, STATUS.expired, STATUS.canceled)
 
 
 class RecipientDeliveryStatus(IntegerChoices):
-    """What a provider reported of a recipient; a higher number is worse news."""
+    """What a provider reported of a recipient. How grave each is: `post_office.events.STATUS_PRIORITY`."""
 
     ACCEPTED = 10, _("Accepted")
     DELIVERED = 20, _("Delivered")

@@ -126,7 +126,7 @@ def get_celery_enabled() -> bool:
 
 def get_webhook_config(provider: str) -> Mapping[str, Any]:
     """Return what WEBHOOKS says about a provider, such as "SES"; {} where it says nothing."""
-    config: Mapping[str, Any] = get_config().get("WEBHOOKS", {}).get(provider, {})
+    config: Mapping[str, Any] = conf.WEBHOOKS.get(provider, {})
     return config
 
 

@@ -1,7 +1,7 @@
 """What has happened to mail, as facts in the past tense.
 
-Each is sent with `sender=Email` and `emails`, a list of `Email` instances that already show the
-new state, after the row says so. A receiver that raises is logged and stops nothing, except for
+Each but the last is sent with `sender=Email` and `emails`, a list of `Email` instances that already show
+the new state, after the row says so. A receiver that raises is logged and stops nothing, except for
 `email_queued`, whose receivers run in the caller of `mail.send()`.
 
 - `email_queued`: rows were made by a verb of `mail` or by the email backend, or put into the queue
@@ -10,6 +10,8 @@ new state, after the row says so. A receiver that raises is logged and stops not
   beside `emails`: `Sent`, `Failed` or `Retry` of `post_office.queue.outcomes`.
 - `email_expired`: `expires_at` came before the mail's turn.
 - `email_canceled`: the mail was taken out of the queue by hand.
+- `event_recorded`: a provider reported something of a mail, and it was stored; once for each report,
+  after the commit. With `email`, and `event`, an `ESPEvent` of `post_office.webhooks`.
 """
 
 from django.dispatch import Signal
@@ -20,3 +22,4 @@ email_failed = Signal()
 email_requeued = Signal()
 email_expired = Signal()
 email_canceled = Signal()
+event_recorded = Signal()

@@ -1,4 +1,4 @@
-"""Outcomes: what an attempt came to, written down. The only writer of `status` and of `Log`.
+"""Outcomes: what an attempt came to, written down. The only writer of `status`, and of `Log` about attempts.
 
 Every UPDATE says "still held by me" (or "held by nobody") and returns how many rows it changed. A
 settle of a mail that was taken over meanwhile changes nothing, and says so in the log.

@@ -21,7 +21,7 @@ FLOORS = [
     {"queue"},
     {"delivery"},
     {"compose", "mail", "backends"},
-    {"narrator"},
+    {"narrator", "events", "webhooks"},
     {"checks", "admin", "management", "apps", "wakeup", "tasks", "background"},
 ]  # fmt: skip
 # Old import paths: on top of everything, and nothing of the house may lean on them.

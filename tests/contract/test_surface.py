@@ -75,6 +75,18 @@ SIGNATURES = [
     ("settings", "get_cache_backend", ""),
     ("settings", "get_webhook_config", "provider"),
     ("settings", "mailers_are_configured", ""),
+    ("webhooks", "ESPEvent",
+     "raw_event, delivery_status, recipient, message_id=None, timestamp=None, subject=None, "
+     "to_addresses=None"),
+    ("webhooks", "BaseWebhookHandler.verify_signature", "self, request"),
+    ("webhooks", "BaseWebhookHandler.parse_events", "self, request"),
+    ("webhooks", "BaseWebhookHandler.handle_events", "self, events, payload"),
+    ("webhooks", "BaseWebhookHandler.post", "self, request"),
+    ("webhooks", "SESWebhookHandler.verify_signature", "self, request"),
+    ("webhooks", "SESWebhookHandler.parse_events", "self, request"),
+    ("webhooks", "SparkPostWebhookHandler.verify_signature", "self, request"),
+    ("webhooks", "SparkPostWebhookHandler.parse_events", "self, request"),
+    ("webhooks.ses", "verify_ses_signature", "payload"),
     ("cache", "get_cache_key", "name"),
     ("cache", "set", "name, content"),
     ("cache", "get", "name"),
@@ -132,10 +144,16 @@ NAMES = {
     ),
     "sanitizer": "tags attributes",
     "settings": "CONTEXT_FIELD_CLASS context_field_class",
-    "signals": "email_queued email_sent email_failed email_requeued email_expired email_canceled",
+    "signals": (
+        "email_queued email_sent email_failed email_requeued email_expired email_canceled event_recorded"
+    ),
     "template.backends.post_office": "PostOfficeTemplates Template",
     "templatetags.post_office": "inline_image register",
     "views": "__doc__",
+    "webhooks": "BaseWebhookHandler ESPEvent SESWebhookHandler SparkPostWebhookHandler",
+    "webhooks.base": "BaseWebhookHandler ESPEvent STATUS_PRIORITY RecipientDeliveryStatus",
+    "webhooks.ses": "SESWebhookHandler",
+    "webhooks.sparkpost": "SparkPostWebhookHandler",
 }
 
 # Model, field, class, and the options that a column or a form shows. What is new here is not listed.

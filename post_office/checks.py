@@ -57,6 +57,14 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                     id="post_office.E002",
                 )
             )
+    if conf.EMAIL_BACKEND:
+        found.append(
+            checks.Warning(
+                "POST_OFFICE['EMAIL_BACKEND'] is from before there was BACKENDS.",
+                hint=f"Write POST_OFFICE = {{'BACKENDS': {{'default': {conf.EMAIL_BACKEND!r}}}}} instead.",
+                id="post_office.W004",
+            )
+        )
     if (alias := connections.default_alias()) not in connections.aliases():
         found.append(
             checks.Error(

@@ -18,6 +18,9 @@ class PostOfficeSettings:
     # "default", which is Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is
     # post_office itself. With Django's MAILERS (6.1), its aliases are known too.
     BACKENDS: Mapping[str, Any] = {}
+    # The one backend, from before there was BACKENDS. Used where BACKENDS is empty; a check asks to
+    # write {"BACKENDS": {"default": ...}} instead.
+    EMAIL_BACKEND: str | None = None
     # The alias for mail that names none. Unset: "default".
     DEFAULT_MAILER: str | None = None
     # At most so many mails are held by one worker process at a time, and delivered by one call

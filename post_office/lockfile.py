@@ -74,8 +74,8 @@ class FileLock:
         no_link = getattr(os, "O_NOFOLLOW", 0)
         try:
             return os.open(self.lock_filename, os.O_RDWR | os.O_CREAT | no_link, 0o666)
-        except PermissionError:
-            pass  # another user's; to lock it, reading is enough
+        except OSError:
+            pass  # another user's, perhaps; to lock it, reading is enough
         try:
             return os.open(self.lock_filename, os.O_RDONLY | no_link)
         except OSError as fault:

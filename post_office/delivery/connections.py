@@ -38,7 +38,7 @@ def backends() -> dict[str, dict[str, Any]]:
     configured = {alias: _normalised(entry) for alias, entry in conf.BACKENDS.items()}
     if configured or compat.mailers_are_configured():
         return configured
-    path = compat.legacy_email_backend()
+    path = full_path(conf.EMAIL_BACKEND or compat.legacy_email_backend())
     return {DEFAULT_ALIAS: {"BACKEND": SMTP if _queues_mail(import_string(path)) else path, "OPTIONS": {}}}
 
 

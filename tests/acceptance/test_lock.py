@@ -55,3 +55,13 @@ def test_an_empty_name_means_no_lock(project: Project, server: SMTPServer) -> No
     assert sum(run.summary.sent for run in finished) == 40
     assert server.message_ids() == {email.message_id: 1 for email in emails}
     assert_all_sent(emails)
+
+
+def test_a_link_that_django_post_office_left_behind_is_named(project: Project, tmp_path: Path) -> None:
+    """Its lock is a link to a file named after a process, and stays when that is killed."""
+    (tmp_path / "ours.lock").symlink_to(tmp_path / "12345.lock")
+    refused = project.run("send_queued_mail", "--lockfile", tmp_path / "ours")
+
+    assert refused.code == 1
+    assert f"lockfile: {tmp_path}/ours.lock cannot be used" in refused.errors
+    assert "Traceback" not in refused.errors

@@ -229,6 +229,21 @@ def test_a_backend_that_wraps_the_queue_is_found_out_at_delivery(backends: Any) 
     assert (email.status, email.number_of_retries) == (STATUS.queued, None)
 
 
+OLD = {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+
+
+@pytest.mark.parametrize(
+    ("post_office", "backend_class"),
+    [(OLD, dummy.EmailBackend), ({**OLD, "BACKENDS": {"default": "locmem"}}, locmem.EmailBackend)],
+)
+def test_the_one_backend_of_old_projects_delivers_where_there_is_no_other_and_is_warned_about(
+    post_office: Any, backend_class: type, settings: Any
+) -> None:
+    settings.POST_OFFICE = post_office
+    assert type(conn.open_connection("default")) is backend_class
+    assert [message.id for message in check_backends()] == ["post_office.W004"]
+
+
 def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:
     backends(default="dummy")
     for error in (KeyError, ValueError, UnknownBackend):

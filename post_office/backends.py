@@ -86,7 +86,7 @@ class EmailBackend(BaseEmailBackend):
 
 def _warn_about_options(options: dict[str, Any]) -> None:
     """Say that what is meant for a server is not kept with the mail, such as `auth_user` of `send_mail()`."""
-    given = [name for name, value in options.items() if value is not None]
+    given = [name for name, value in options.items() if value not in (None, "")]
     if given:
         names = {"username": "auth_user", "password": "auth_password"}
         warnings.warn(

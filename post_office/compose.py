@@ -105,8 +105,8 @@ def of_message(message: EmailMessage, *, priority: int | str | None = None, back
         ValueError: What Django itself refuses, a header name or an address that no mail format allows.
         CannotStore: The message holds an object that cannot be stored.
     """
-    _refuse_impossible(message)
     taken = take_apart(message)
+    _refuse_impossible(message)
     email = Email(
         **taken.columns,
         as_given=taken.as_given,

@@ -61,6 +61,15 @@ class TemplateGone(PostOfficeError, LookupError):
         super().__init__(f"The template {name!r} was deleted before this mail could be rendered.")
 
 
+class UnreadableContext(PostOfficeError, ValueError):
+    """The context of a mail that was to be rendered on delivery is broken in the database."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(
+            f"The context of this mail cannot be read back from the database: {type(fault).__name__}: {fault}"
+        )
+
+
 class AttachmentGone(PostOfficeError, FileNotFoundError):
     """An attachment whose stored file is no longer there."""
 

@@ -129,6 +129,16 @@ class ContextJSONField(jsonfield.JSONField):
         return value
 
 
+class Unreadable:
+    """Stands for a stored value that cannot be read back, and says why."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"It cannot be read back from the database: {type(self.fault).__name__}: {self.fault}"
+
+
 def ContextField(**options: Any) -> models.Field[Any, Any]:
     """Make the field for contexts: of the class in CONTEXT_FIELD_CLASS, known by one name only.
 
@@ -142,6 +152,18 @@ def ContextField(**options: Any) -> models.Field[Any, Any]:
             name, _path, _args, kwargs = super().deconstruct()
             kept = {key: kwargs[key] for key in ("blank", "null", "verbose_name") if key in kwargs}
             return name, "post_office.fields.ContextField", [], kept
+
+        def from_db_value(self, value: Any, *args: Any) -> Any:
+            try:
+                return super().from_db_value(value, *args)
+            except Exception as fault:
+                # Raised here, it would stop the mails that are read along with this one.
+                return Unreadable(fault)
+
+        def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+            if isinstance(value, Unreadable):
+                raise ValidationError(f"{value}, so it must not be written back.", code="invalid")
+            return super().clean(value, model_instance)
 
         def validate(self, value: Any, model_instance: models.Model | None) -> None:
             super().validate(value, model_instance)

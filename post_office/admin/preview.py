@@ -76,7 +76,7 @@ def subject(email: Email) -> str | Unrenderable:
             subject=template.subject,
             message="",
             html_message="",
-            context=email.context or {},
+            context=templates.stored_context(email),
             language=template.language,
             engine=conf.TEMPLATE_ENGINE,
         ).subject

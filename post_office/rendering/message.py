@@ -136,8 +136,9 @@ def _headers(email: Email, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attributes(email: Email, given: dict[str, Any]) -> dict[str, Any]:
-    known = {name: given.get(name, getattr(email, name)) for name in ("tags", "metadata")}
-    return {**{name: value for name, value in known.items() if value}, **given.get("attributes", {})}
+    columns = {name: getattr(email, name) for name in ("tags", "metadata") if getattr(email, name)}
+    exact = {name: given[name] for name in ("tags", "metadata") if name in given}
+    return {**columns, **exact, **given.get("attributes", {})}
 
 
 def _overridden(recipients: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -12,14 +12,14 @@ from email import message_from_bytes
 from email.generator import BytesGenerator
 from email.message import Message, MIMEPart
 from email.mime.base import MIMEBase
-from email.policy import compat32, default
+from email.policy import Policy, compat32, default
 from io import BytesIO
 from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.message import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAttachment
 
-from ..compat import mime_part
+from ..compat import HAS_MODERN_EMAIL, mime_part
 from ..headers import storable
 from ..models import Attachment
 from .attachments import Upload
@@ -58,10 +58,17 @@ def _form(content: Any) -> tuple[str, bytes]:
     if isinstance(content, EmailMessage):
         content = content.message()
     if isinstance(content, Message):
-        return ("modern message" if is_modern(content) else "message"), source_of(content)
+        return _form_of_message(content)
     if isinstance(content, (bytes, bytearray, memoryview)):
         return "bytes", bytes(content)
     return "text", str(content).encode(errors="surrogatepass")
+
+
+def _form_of_message(message: Message) -> tuple[str, bytes]:
+    if HAS_MODERN_EMAIL and is_modern(message):
+        return "modern message", source_of(message)
+    # As the message around it will be serialised.
+    return "message", source_of(message, compat32)
 
 
 def is_modern(message: Message) -> bool:
@@ -69,10 +76,10 @@ def is_modern(message: Message) -> bool:
     return isinstance(message, MIMEPart)
 
 
-def source_of(message: Message) -> bytes:
+def source_of(message: Message, policy: Policy | None = None) -> bytes:
     """Return the bytes of a message or part, with lines that begin with "From " left alone."""
     lines = BytesIO()
-    BytesGenerator(lines, mangle_from_=False, policy=message.policy).flatten(message)
+    BytesGenerator(lines, mangle_from_=False, policy=policy or message.policy).flatten(message)
     return lines.getvalue()
 
 

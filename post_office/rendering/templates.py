@@ -23,7 +23,8 @@ from django.template import Context, Engine, TemplateSyntaxError, engines
 from django.utils import translation
 
 from ..conf import conf
-from ..exceptions import InvalidTemplate, TemplateGone
+from ..exceptions import InvalidTemplate, TemplateGone, UnreadableContext
+from ..fields import Unreadable
 from ..models import Email, EmailTemplate
 from . import attachments
 from .inline import InlineImage, collecting
@@ -138,10 +139,17 @@ def render_on_delivery(email: Email) -> Rendered:
         subject=email.template.subject,
         message=email.template.content,
         html_message=email.template.html_content,
-        context=email.context or {},
+        context=stored_context(email),
         language=email.template.language,
         engine=conf.TEMPLATE_ENGINE,
     )
+
+
+def stored_context(email: Email) -> Mapping[str, Any]:
+    """Return the context of a mail that is rendered on delivery. Raises `UnreadableContext`."""
+    if isinstance(email.context, Unreadable):
+        raise UnreadableContext(email.context.fault) from email.context.fault
+    return email.context or {}
 
 
 def check_syntax(*, engine: str = "", **sources: str) -> None:

@@ -132,7 +132,7 @@ def _fields(message: EmailMessage) -> dict[str, Any]:
 
 
 def _texts(items: Iterable[Any]) -> list[str]:
-    return [str(item) for item in items]
+    return [str(item or "") for item in items]
 
 
 def _encoding(encoding: Any) -> Any:

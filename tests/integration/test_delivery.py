@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.core import mail as django_mail
+from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from post_office import mail
 from post_office.exceptions import UnknownBackend
-from post_office.models import STATUS, Email, Log, Worker
+from post_office.models import STATUS, Email, EmailTemplate, Log, Worker
 from tests.backends import NO_SUCH_USER, TRY_LATER, FaultyBackend
 
 pytestmark = pytest.mark.django_db
@@ -424,3 +425,35 @@ def test_an_unknown_backend_is_that_backends_fault(configure: Any, caplog: Any) 
     # nobody claims it, and it is not lost
     assert mail.send_queued() == (0, 0, 0)
     assert list(Email.objects.orphaned(["default"])) == [email]
+
+
+def break_context(email: Email) -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("A jsonb column holds nothing but JSON.")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE post_office_email SET context = '{broken' WHERE id = %s", [email.pk])
+
+
+def test_a_context_that_cannot_be_read_back_fails_its_own_mail_and_stops_no_other() -> None:
+    template = EmailTemplate.objects.create(name="hello", subject="Hello {{ name }}")
+    first, bad, last = (
+        mail.send(address, "me@example.com", template=template, render_on_delivery=True)
+        for address in ("ann@example.com", "bob@example.com", "eve@example.com")
+    )
+    break_context(bad)
+    mail.send_queued()
+    statuses = Email.objects.in_bulk([first.pk, bad.pk, last.pk])
+    assert [statuses[email.pk].status for email in (first, bad, last)] == [
+        STATUS.sent,
+        STATUS.failed,
+        STATUS.sent,
+    ]
+    assert "context of this mail cannot be read back" in bad.logs.get().message
+
+
+def test_a_context_that_cannot_be_read_back_is_never_overwritten() -> None:
+    template = EmailTemplate.objects.create(name="hello", subject="Hello {{ name }}")
+    email = mail.send("ann@example.com", "me@example.com", template=template, render_on_delivery=True)
+    break_context(email)
+    with pytest.raises(ValidationError, match="cannot be read back from the database"):
+        Email.objects.get().save()

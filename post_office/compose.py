@@ -21,6 +21,7 @@ from django.db import connections as databases
 from django.db import router, transaction
 from django.db.models import Model
 from django.utils import timezone, translation
+from django.utils.dateparse import parse_date, parse_datetime
 
 from .addresses import validate_mailbox
 from .compat import check_mailbox
@@ -269,18 +270,29 @@ def parse_priority(value: int | str) -> int:
 
 
 def moment(argument: str, value: Any) -> datetime | None:
-    """Return a date or datetime as a datetime that fits USE_TZ; a date means its first moment."""
+    """Return a date or datetime as a datetime that fits USE_TZ; a date means its first moment.
+
+    Text in ISO 8601 is taken, too, as by the model's own field.
+    """
     if value is None:
         return None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    if not isinstance(value, datetime):
+    found = _moment_in(value) if isinstance(value, str) else value
+    if isinstance(found, date) and not isinstance(found, datetime):
+        found = datetime.combine(found, time())
+    if not isinstance(found, datetime):
         raise InvalidArgument(f"{argument}: {value!r} is neither a date nor a datetime.")
-    if django_settings.USE_TZ and timezone.is_naive(value):
-        return timezone.make_aware(value)
-    if not django_settings.USE_TZ and timezone.is_aware(value):
-        return timezone.make_naive(value)
-    return value
+    if django_settings.USE_TZ and timezone.is_naive(found):
+        return timezone.make_aware(found)
+    if not django_settings.USE_TZ and timezone.is_aware(found):
+        return timezone.make_naive(found)
+    return found
+
+
+def _moment_in(text: str) -> date | None:
+    try:
+        return parse_datetime(text) or parse_date(text)
+    except ValueError:  # a date that no calendar has
+        return None
 
 
 def refuse_both_template_and_text(template: Any, subject: str, message: str, html_message: str) -> None:

@@ -295,6 +295,7 @@ def test_the_old_code_goes_on_queueing_and_delivering_on_a_migrated_database(old
     with old_project() as project:
         project.run_old("-m", "django", "migrate")
         project.run_ours("-m", "django", "migrate")
+        assert "No migrations to apply" in project.run_old("-m", "django", "migrate")
         project.run_old("-c", QUEUE.format("ann@example.com"))
         assert project.run_old("-c", DELIVER) == "(1, 0, 0)\n"
         project.run_old("-c", QUEUE.format("bob@example.com"))

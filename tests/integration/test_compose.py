@@ -74,9 +74,12 @@ def test_a_newline_from_a_variable_is_folded_out_of_the_subject() -> None:
         (datetime(2030, 5, 1, 12, tzinfo=tz.utc), datetime(2030, 5, 1, 12, tzinfo=tz.utc)),
         # naive means the current time zone
         (datetime(2030, 5, 1, 12), datetime(2030, 5, 1, 12, tzinfo=tz.utc)),
+        # as it comes from JSON
+        ("2030-05-01", datetime(2030, 5, 1, tzinfo=tz.utc)),
+        ("2030-05-01T14:00:00+02:00", datetime(2030, 5, 1, 12, tzinfo=tz.utc)),
     ],
 )
-def test_a_date_or_a_datetime_says_when(given: date, stored: datetime) -> None:
+def test_a_date_or_a_datetime_says_when(given: date | str, stored: datetime) -> None:
     sent = send(scheduled_time=given, expires_at=given)
     sent.refresh_from_db()
     assert sent.scheduled_time == sent.expires_at == sent.due_at == stored
@@ -119,6 +122,7 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"subject": "x" * 990}, ValidationError, "at most 989 characters"),
     ({"context": "name=Ann"}, ValueError, "context: 'name=Ann' is not a dict"),
     ({"scheduled_time": "tomorrow"}, ValueError, "scheduled_time: 'tomorrow' is neither"),
+    ({"expires_at": "2030-02-30"}, ValueError, "expires_at: '2030-02-30' is neither"),
     ({"expires_at": 5}, ValueError, "expires_at: 5 is neither"),
     (
         {"scheduled_time": NOW + timedelta(days=1), "expires_at": NOW},

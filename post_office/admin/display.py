@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ..enums import STATUS
+from ..enums import RecipientDeliveryStatus as Reported
 from ..headers import storable
 from ..models import Email, Log
 
@@ -23,6 +24,17 @@ _LOOKS = {
     STATUS.requeued: "late",
     STATUS.expired: "ended",
     STATUS.canceled: "ended",
+    # What providers report; the log has both kinds in one column.
+    Reported.ACCEPTED: "open",
+    Reported.DEFERRED: "late",
+    Reported.DELIVERED: "good",
+    Reported.OPENED: "good",
+    Reported.CLICKED: "good",
+    Reported.SOFT_BOUNCED: "late",
+    Reported.UNDETERMINED_BOUNCED: "bad",
+    Reported.HARD_BOUNCED: "bad",
+    Reported.UNSUBSCRIBED: "ended",
+    Reported.SPAM_COMPLAINT: "bad",
 }
 
 

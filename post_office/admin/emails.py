@@ -77,6 +77,7 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
     list_display_links = ["id", "to_display"]
     list_filter = [
         "status",
+        "recipient_delivery_status",
         "priority",
         BackendFilter,
         TemplateFilter,

@@ -75,7 +75,7 @@ class AttachmentInline(ReadOnlyInline, LinkTabularInline):
 
 
 class LogInline(ReadOnlyInline, LogTabularInline):
-    """What became of each attempt."""
+    """What became of each attempt, and what the provider reported later."""
 
     model = Log
     classes = ["post-office-rows"]
@@ -83,6 +83,7 @@ class LogInline(ReadOnlyInline, LogTabularInline):
     fields = readonly_fields = (
         "logged_at",
         "outcome",
+        "recipient",
         "attempt",
         "backend",
         "code",

@@ -1,4 +1,4 @@
-"""The log of all attempts. Only the queue writes it."""
+"""The log of all attempts, and of what providers reported later. Nobody writes it here."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ class LogAdmin(LogModelAdmin):
         "logged_at",
         "email_link",
         "status_badge",
+        "recipient",
         "attempt",
         get_message_preview,
         "code",
         "backend",
     )
     list_filter = ("status", "date")
-    search_fields = ("message", "answer", "exception_type")
+    search_fields = ("recipient", "message", "answer", "exception_type")
     ordering = ("-id",)
     show_full_result_count = False
     fields = readonly_fields = (
         "logged_at",
         "email_link",
         "status_badge",
+        "recipient",
         "attempt",
         "backend",
         "code",

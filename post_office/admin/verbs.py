@@ -60,7 +60,8 @@ def _ask_resend(email: Email) -> str:
 
 def _resend(email: Email, actor: str) -> Said:
     """Deliver a mail in this process, and word what came of it."""
-    logs = Log.objects.using(router.db_for_write(Log)).filter(email=email.pk).order_by("-pk")
+    # Of attempts only; a provider may report of an earlier one meanwhile.
+    logs = Log.objects.using(router.db_for_write(Log)).filter(email=email.pk, event_id=None).order_by("-pk")
     last = logs.values_list("pk", flat=True).first() or 0
     retries = email.number_of_retries or 0 if email.status in OPEN else 0
     email.dispatch()

@@ -22,6 +22,7 @@ from django.utils import timezone
 from post_office import mail
 from post_office.admin.verbs import RESEND
 from post_office.backends import EmailBackend
+from post_office.enums import RecipientDeliveryStatus
 from post_office.models import PRIORITY, STATUS, Attachment, Email, EmailTemplate, Log
 from post_office.queue import claims, liveness, outcomes
 from post_office.queue.outcomes import Sent
@@ -376,6 +377,27 @@ def test_the_page_shows_the_log_and_the_attachments(admin_client: Client, with_i
     text = page(admin_client, address(with_image))
     for shown in ("mailbox full", "452", "notes.txt", "Inline image"):
         assert shown in text
+
+
+def test_what_a_provider_reported_of_a_recipient_is_shown_and_found(admin_client: Client) -> None:
+    email = queued(recipient_delivery_status=RecipientDeliveryStatus.HARD_BOUNCED)
+    other = queued()
+    Log.objects.create(
+        email=email,
+        status=RecipientDeliveryStatus.HARD_BOUNCED,
+        message="550 unknown",
+        recipient="cy@example.com",
+    )
+    log = "/admin/post_office/log/"
+    for url in (address(email), log, f"{log}{email.logs.get().pk}/change/"):
+        text = page(admin_client, url)
+        assert "cy@example.com" in text, url
+        assert 'post-office-bad">Hard Bounced' in text, url
+    assert "550 unknown" in page(admin_client, log, q="cy@example.com")
+    assert "550 unknown" not in page(admin_client, log, q="ann@example.com")
+    found = page(admin_client, LIST, recipient_delivery_status__exact=RecipientDeliveryStatus.HARD_BOUNCED)
+    assert address(email) in found
+    assert address(other) not in found
 
 
 def test_a_mail_that_waits_for_its_template_is_shown_rendered(admin_client: Client) -> None:

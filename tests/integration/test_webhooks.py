@@ -190,6 +190,15 @@ def test_what_sns_signed_is_stored(version: str, subject: str | None, web: Clien
     assert (log.message, log.event_id) == ("550 ünknown", "ses:fb-1:ann@example.com")
 
 
+def test_a_mail_is_found_by_what_its_backend_left(web: Client, settings: Any) -> None:
+    settings.POST_OFFICE = {"BACKENDS": {"default": "tests.backends.ProviderBackend"}}
+    email = mail.send("ann@example.com", "me@example.com", subject="s", message="m")
+    assert mail.send_queued() == (1, 0, 0)
+    told = {**MESSAGE, "mail": {"messageId": "id of ann@example.com"}}
+    assert post(web, "/ses", signed(Message=json.dumps(told)))[0] == 200
+    assert status_of(email) == Status.HARD_BOUNCED
+
+
 def test_sns_may_send_it_again(web: Client, email: Email) -> None:
     for _ in range(2):
         assert post(web, "/ses", signed()) == (200, {"status": "ok", "processed": 1})

@@ -129,6 +129,23 @@ class ContextJSONField(jsonfield.JSONField):
         return value
 
 
+class TypedByItsColumn:
+    """Leaves it to the column what type a value has: jsonb in databases made before, text in new ones.
+
+    When Django inserts several rows at once on PostgreSQL, it names the type that the field would have in
+    a new database, but for fields with a placeholder of their own.
+    """
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: BaseDatabaseWrapper) -> str:
+        return "%s"
+
+    # The same, as Django asks for it since 6.1.
+    def get_placeholder_sql(
+        self, value: Any, compiler: Any, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any]]:
+        return "%s", (value,)
+
+
 class Unreadable:
     """Stands for a stored value that cannot be read back, and says why."""
 
@@ -146,6 +163,8 @@ def ContextField(**options: Any) -> models.Field[Any, Any]:
     migration inside an installed package.
     """
     base: type[models.Field[Any, Any]] = import_string(conf.CONTEXT_FIELD_CLASS)
+    if issubclass(base, jsonfield.JSONField) and not issubclass(base, ContextJSONField):
+        base = type(base.__name__, (TypedByItsColumn, base), {})
 
     class Field(base):  # type: ignore[misc, valid-type]
         def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:

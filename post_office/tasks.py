@@ -51,9 +51,9 @@ if shared_task := _celerys_decorator():
         """Do what `cleanup_mail` does; the name that older schedules have."""
         _clean_up(days, delete_attachments)
 
-    def queued_mail_handler(sender: Any, **facts: Any) -> None:
+    def queued_mail_handler(sender: Any, **kwargs: Any) -> None:
         """Wake a worker after the commit; receives `email_queued`."""
-        waker.after_commit(facts.get("emails", ()))
+        waker.after_commit(kwargs.get("emails", ()))
 
     def _clean_up(days: int, delete_attachments: bool) -> None:
         report = StringIO()
@@ -66,5 +66,5 @@ if shared_task := _celerys_decorator():
 
 else:
 
-    def queued_mail_handler(sender: Any, **facts: Any) -> None:
+    def queued_mail_handler(sender: Any, **kwargs: Any) -> None:
         """Do nothing, as Celery is not in use."""

@@ -13,7 +13,11 @@ if "MAILERS" in globals():
     del EMAIL_BACKEND  # noqa: F821  # Django refuses both together
 if "SQLITE_TIMEOUT" in globals():
     DATABASES["default"]["OPTIONS"]["timeout"] = SQLITE_TIMEOUT  # noqa: F405  # given above
-DATABASES["default"]["ATOMIC_REQUESTS"] = globals().get("ATOMIC_REQUESTS", False)  # noqa: F405
+if "ATOMIC_REQUESTS" in globals():
+    DATABASES["default"]["ATOMIC_REQUESTS"] = ATOMIC_REQUESTS  # noqa: F405  # given above
+if "MAIL_DATABASE" in globals():
+    _other = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    DATABASES = {MAIL_DATABASE: DATABASES["default"], "default": _other}  # noqa: F405  # given above
 POST_OFFICE = {
     name: timedelta(seconds=value) if isinstance(getattr(PostOfficeSettings, name), timedelta) else value
     for name, value in globals()["POST_OFFICE"].items()

@@ -8,10 +8,19 @@ from post_office import compat
 from post_office.models import STATUS, Email
 from tests import settings
 from tests.acceptance.patience import wait_until
-from tests.acceptance.project import Project, Run, assert_all_sent, sent
+from tests.acceptance.project import Finished, Project, Run, assert_all_sent, sent
 from tests.acceptance.smtp_server import SMTPServer
 
 pytest.importorskip("django_tasks_db", reason="the package django-tasks-db is not installed")
+
+QUEUE_IN_TRANSACTIONS = """
+from django.db import transaction
+from post_office import mail
+for database in ("mail", "default"):
+    with transaction.atomic(using=database):
+        mail.send("ann@example.com", "shop@example.com", message="Hello")
+        print(f"in {database}: {mail.Email.objects.filter(status=mail.STATUS.sent).count()} sent")
+"""
 
 
 @pytest.fixture
@@ -50,6 +59,21 @@ def test_workers_send_what_requests_queue_and_nothing_of_a_request_that_fails(
     assert answers == ["200", "500", "200"]
     assert_all_sent(list(Email.objects.all()))
     assert server.message_ids() == {email.message_id: 1 for email in Email.objects.all()}
+
+
+def test_the_transaction_that_counts_is_that_of_the_database_which_mail_is_in(shop: Project) -> None:
+    # ImmediateBackend, the framework's default, delivers when it is woken.
+    del shop.settings["TASKS"]
+    shop.post_office["TASKS"] = {}
+    shop.settings |= {
+        "INSTALLED_APPS": settings.INSTALLED_APPS,
+        "MAIL_DATABASE": "mail",
+        "DATABASE_ROUTERS": ["tests.acceptance.shop.MailHasADatabaseOfItsOwn"],
+    }
+
+    told = shop.run("shell", "-v", "0", "-c", QUEUE_IN_TRANSACTIONS)
+
+    assert told == Finished(code=0, output="in mail: 0 sent\nin default: 2 sent\n", errors="")
 
 
 def test_a_setting_that_cannot_work_is_said_by_a_check_and_fails_no_request(shop: Project) -> None:

@@ -13,7 +13,7 @@ from django.db import router, transaction
 from django.db.models import Model, prefetch_related_objects
 from django.utils import timezone
 
-from . import compose, lockfile
+from . import arguments, compose, lockfile, storing
 from .conf import conf
 from .delivery import deliver
 from .delivery.connections import connections as connections
@@ -182,14 +182,14 @@ def create(
         metadata=metadata,
         related_object=related_object,
     )
-    return compose.store([made])[0] if commit else made.email
+    return storing.store([made])[0] if commit else made.email
 
 
 def queue(drafts: list[compose.Draft], log_level: int | None = None) -> list[Email]:
     """Store drafts; deliver those for "now" and announce the others with `email_queued`."""
     later = [made for made in drafts if not made.is_for_now]
     if later:
-        emails = compose.store(later)
+        emails = storing.store(later)
         email_queued.send(sender=Email, emails=emails)
     for made in drafts:
         if made.is_for_now:
@@ -200,18 +200,18 @@ def queue(drafts: list[compose.Draft], log_level: int | None = None) -> list[Ema
 def _deliver_now(made: compose.Draft, log_level: int | None) -> None:
     using = router.db_for_write(Email)
     if conf.NOW_ON_COMMIT and transaction.get_connection(using).in_atomic_block:
-        email = compose.store([made])[0]
+        email = storing.store([made])[0]
         transaction.on_commit(partial(email.dispatch, log_level=log_level), using=using)
         return
     # Held by us from its first moment, so that no dispatcher takes it; and a row like any other,
     # so that one does when this process dies.
     with liveness.short_lived_worker(timezone.now()) as worker:
-        email = compose.store([made], holder=worker)[0]
+        email = storing.store([made], holder=worker)[0]
         deliver.dispatch(email, log_level=log_level, worker=worker)
 
 
 def _refuse_without_commit(priority: int | str | None, attachments: Any) -> None:
-    if compose.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority) == PRIORITY.now:
+    if arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority) == PRIORITY.now:
         raise InvalidArgument("send_many() can't be used with priority = 'now'")
     if attachments:
         raise InvalidArgument("Can't add attachments with send_many()")

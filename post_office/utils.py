@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from . import compose, mail
+from . import arguments, compose, mail
 from .conf import conf
 from .enums import PRIORITY
 from .models import Attachment, Email
@@ -47,12 +47,12 @@ def send_mail(
 
 def parse_priority(priority: int | str | None) -> int:
     """Return a priority as a number; None means DEFAULT_PRIORITY. Raises ValueError for another name."""
-    return compose.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority)
+    return arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority)
 
 
 def parse_emails(emails: str | Iterable[str] | None) -> list[str]:
     """Return one or several mailboxes as a list. Raises ValidationError."""
-    return compose.mailboxes("emails", emails)
+    return arguments.mailboxes("emails", emails)
 
 
 def split_emails(emails: Sequence[T], split_count: int = 1) -> list[list[T]]:

@@ -20,7 +20,7 @@ FLOORS = [
     {"rendering", "template", "templatetags"},
     {"queue"},
     {"delivery"},
-    {"compose", "mail", "backends"},
+    {"arguments", "compose", "storing", "mail", "backends"},
     {"narrator", "events", "webhooks"},
     {"checks", "admin", "management", "apps", "wakeup", "tasks", "background"},
 ]  # fmt: skip

@@ -6,8 +6,10 @@ Ids are never used again for another meaning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags
 from django.db import connections as database_connections
@@ -19,6 +21,7 @@ from .conf import conf
 from .delivery import connections
 from .migrations._legacy import LEGACY_MIGRATIONS
 
+FIRST_OF_OURS = "0002_claims"
 WEBHOOK_KEYS = {
     "SES": {"VERIFY_SIGNATURE", "TOPIC_ARNS"},
     "SPARKPOST": {"VERIFY_SIGNATURE", "USERNAME", "PASSWORD"},
@@ -32,6 +35,7 @@ def register() -> None:
     checks.register(check_celery, Tags.compatibility)
     checks.register(check_tasks, Tags.compatibility)
     checks.register(check_webhooks, Tags.compatibility)
+    checks.register(check_migration_modules, Tags.compatibility)
     checks.register(check_migrations, Tags.database)
 
 
@@ -192,6 +196,27 @@ def _why_tasks_cannot_work(entry: Any) -> str:
     if backend.queues and queue not in backend.queues:
         return f"the backend {alias!r} has no queue {queue!r}, only {sorted(backend.queues)}."
     return ""
+
+
+def check_migration_modules(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """A project that once made a migration of its own for the contexts' class uses ours again."""
+    module = getattr(settings, "MIGRATION_MODULES", {}).get("post_office")
+    if module is None or _has_module(f"{module}.{FIRST_OF_OURS}"):
+        return []
+    return [
+        checks.Error(
+            f"MIGRATION_MODULES['post_office'] is {module!r}, which lacks the migrations of this version.",
+            hint="Take it out: no choice of CONTEXT_FIELD_CLASS needs a migration of its own any more.",
+            id="post_office.E008",
+        )
+    ]
+
+
+def _has_module(path: str) -> bool:
+    try:
+        return find_spec(path) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 def check_migrations(

@@ -84,11 +84,12 @@ class OldProject:
         self.old_settings["MIGRATION_MODULES"] = {"post_office": "own_migrations"}
         assert "context" in self.run_old("-m", "django", "makemigrations", "post_office")
 
-    def run_ours(self, *command: str) -> str:
+    def run_ours(self, *command: str, **more_settings: Any) -> str:
         """Run Python with this package, which delivers to the mail server; return what it prints."""
         smtp = {"BACKEND": "smtp", "OPTIONS": {"host": HOST, "port": self.server.port}}
         backends = dict.fromkeys(("default", "second", "unreachable"), smtp)
-        return self._run(sys.executable, command, POST_OFFICE={**self.post_office, "BACKENDS": backends})
+        post_office = {**self.post_office, "BACKENDS": backends}
+        return self._run(sys.executable, command, POST_OFFICE=post_office, **more_settings)
 
     def _run(self, python: str | Path, command: tuple[str, ...], **its_settings: Any) -> str:
         its_settings |= {"DATABASES": {"default": self.database}, "MEDIA_ROOT": str(self.folder / "media")}
@@ -98,7 +99,7 @@ class OldProject:
             "DJANGO_SETTINGS_MODULE": "old_settings",
             "OLD_PROJECT": json.dumps(its_settings),
             "TMPDIR": str(self.folder),  # for lock files
-            "PYTHONPATH": os.pathsep.join([str(PROJECT), str(ROOT if ours else self.folder)]),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT), str(self.folder), *([str(ROOT)] if ours else [])]),
             "PYTHONWARNINGS": "error" if ours else "ignore",
         }
         finished = subprocess.run(
@@ -283,6 +284,13 @@ def test_clean_up_deletes_old_mail_with_its_log_and_files_and_no_other(adopted: 
 def test_new_mail_goes_into_the_old_columns(adopted: Adopted) -> None:
     assert adopted.report["new"] == [2, 0, 0]
     assert adopted.arrival("due: welcome Eve").body("plain") == "Hello Eve"
+
+
+def test_migrations_that_were_made_for_the_class_of_contexts_must_go(old_project: Any) -> None:
+    with old_project("picklefield.fields.PickledObjectField") as project:
+        project.make_own_migration()
+        with pytest.raises(Refused, match=r"post_office.E008.*\n.*HINT: Take it out"):
+            project.run_ours("-m", "django", "migrate", **project.old_settings)
 
 
 # --- beside the old code, and back to it ------------------------------------------------------

@@ -11,7 +11,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from post_office import mail
-from post_office.checks import check_migrations
+from post_office.checks import check_migration_modules, check_migrations
 from post_office.migrations._legacy import LEGACY_MIGRATIONS
 from post_office.models import STATUS, Email, Log
 
@@ -108,3 +108,20 @@ def test_a_database_that_stopped_part_way_is_refused_with_the_way_out(applied: i
     assert "post_office.E004" in sentence
     assert f"{applied} of 14 are applied, the last is {LEGACY_MIGRATIONS[applied - 1]}" in sentence
     assert "install django-post_office==3.12.0" in sentence
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        ("tests", ["post_office.E008"]),
+        ("no.such.module", ["post_office.E008"]),
+        # None turns migrations off, as some do in tests.
+        (None, []),
+        ("post_office.migrations", []),
+    ],
+)
+def test_migrations_of_the_projects_own_that_lack_ours_are_refused(
+    module: str | None, found: list[str], settings: Any
+) -> None:
+    settings.MIGRATION_MODULES = {"post_office": module}
+    assert [message.id for message in check_migration_modules()] == found

@@ -77,6 +77,22 @@ class AttachmentGone(PostOfficeError, FileNotFoundError):
         super().__init__(f"The file {path!r} of the attachment {name!r} is gone.")
 
 
+class AttachmentNotKept(PostOfficeError, OSError):
+    """An attachment that the storage did not take, or could not say whether it has it."""
+
+    def __init__(self, name: str | None, fault: Exception) -> None:
+        super().__init__(f"attachments: {name!r} cannot be stored: {type(fault).__name__}: {fault}")
+
+
+class AttachmentNotRead(PostOfficeError, OSError):
+    """An attachment whose file the storage could not read this time."""
+
+    def __init__(self, name: str, path: str, fault: Exception) -> None:
+        super().__init__(
+            f"The file {path!r} of the attachment {name!r} cannot be read: {type(fault).__name__}: {fault}"
+        )
+
+
 class CannotStore(PostOfficeError, ValueError):
     """A message with a part that the queue has no place for; it is refused rather than altered."""
 

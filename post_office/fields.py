@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jsonfield
 from django.core.exceptions import ValidationError
+from django.core.files.base import File
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.fields.files import FieldFile
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from jsonfield.encoder import JSONEncoder
@@ -85,6 +87,23 @@ class ReadableJSON(json.JSONEncoder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "ensure_ascii": False})
+
+
+class AttachmentFile(FieldFile):
+    def save(self, name: str, content: File, save: bool = True) -> None:  # type: ignore[type-arg]
+        # It was that of the file which this one takes the place of.
+        cast(Any, self.instance).digest = None
+        super().save(name, content, save=save)
+
+
+class AttachmentFileField(models.FileField):
+    """A file whose row forgets the digest when other content takes its place."""
+
+    attr_class = AttachmentFile
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.FileField", list(args), kwargs
 
 
 class TagsField(NullableTextField):

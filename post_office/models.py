@@ -25,9 +25,16 @@ from .conf import conf
 from .enums import PRIORITY as PRIORITY
 from .enums import PRIORITY_CHOICES, STATUS_CHOICES, RecipientDeliveryStatus
 from .enums import STATUS as STATUS
-from .fields import CommaSeparatedEmailField, ContextField, PackedField, ReadableJSON, TagsField
+from .fields import (
+    AttachmentFileField,
+    CommaSeparatedEmailField,
+    ContextField,
+    PackedField,
+    ReadableJSON,
+    TagsField,
+)
 from .given import ADDRESSES, beyond_columns
-from .querysets import EmailQuerySet, EmailTemplateManager
+from .querysets import AttachmentQuerySet, EmailQuerySet, EmailTemplateManager
 from .validators import validate_email_with_name, validate_template_syntax
 
 if TYPE_CHECKING:
@@ -347,7 +354,7 @@ def get_file_storage() -> Storage:
 class Attachment(models.Model):
     """A stored file that goes out with one mail or many."""
 
-    file = models.FileField(_("File"), storage=get_file_storage, upload_to=get_upload_path)
+    file = AttachmentFileField(_("File"), storage=get_file_storage, upload_to=get_upload_path)
     name = models.CharField(_("Name"), max_length=255, help_text=_("The original filename"))
     emails = models.ManyToManyField(Email, related_name="attachments", verbose_name=_("Emails"))
     mimetype = models.CharField(max_length=255, default="", blank=True)
@@ -356,6 +363,8 @@ class Attachment(models.Model):
     as_given = PackedField(null=True, editable=False)
     # SHA-256 of the content, by which the same content is stored once.
     digest = models.CharField(max_length=64, null=True, editable=False)
+
+    objects = AttachmentQuerySet.as_manager()
 
     class Meta:
         app_label = "post_office"

@@ -1,17 +1,18 @@
-"""Adjectives for emails: which rows, in words. They read; what changes rows is in queue/."""
+"""Adjectives for rows: which of them, in words. They read and lock; what changes rows is elsewhere."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, router
+from django.core.exceptions import EmptyResultSet
+from django.db import connections, models, router
 from django.db.models import Q
 
 from .enums import OPEN
 
 if TYPE_CHECKING:
-    from .models import Email, EmailTemplate  # noqa: F401 - Email is named in a string below
+    from .models import Attachment, Email, EmailTemplate  # noqa: F401 - also named in strings below
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -68,6 +69,46 @@ class EmailQuerySet(models.QuerySet["Email"]):
     def to_be_rendered(self, template: EmailTemplate) -> EmailQuerySet:
         """Unfinished, and to be rendered from this template when delivered."""
         return self.unfinished().filter(template=template, context__isnull=False)
+
+
+# Locks that any number of transactions may have on one row, and that keep it from being deleted. Django
+# has select_for_update() only, with which all that attach one file would wait for each other.
+SHARED_LOCKS = {
+    "postgresql": "FOR KEY SHARE",
+    "mysql": "FOR SHARE",
+    "mariadb": "LOCK IN SHARE MODE",
+}
+
+
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    def primary(self) -> AttachmentQuerySet:
+        """Of the database that is written to."""
+        return self.using(router.db_for_write(self.model))
+
+    def orphaned(self) -> AttachmentQuerySet:
+        """Of no mail."""
+        return self.filter(emails=None)
+
+    def keep_alive(self) -> set[int]:
+        """Keep rows from being deleted until this transaction ends. Returns the keys of those that stay.
+
+        What another is about to delete is left out, and not waited for where the database has SKIP
+        LOCKED. SQLite has no locks on rows: there, this transaction must have written by now, and with
+        that has locked the whole database.
+        """
+        connection = connections[self.db]
+        keys = self.order_by("pk").values_list("pk", flat=True)
+        vendor = "mariadb" if getattr(connection, "mysql_is_mariadb", False) else connection.vendor
+        if vendor not in SHARED_LOCKS:
+            return set(keys)
+        try:
+            sql, params = keys.query.get_compiler(connection=connection).as_sql()
+        except EmptyResultSet:  # Django knows without asking
+            return set()
+        skip = " SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} {SHARED_LOCKS[vendor]}{skip}", params)
+            return {key for (key,) in cursor.fetchall()}
 
 
 class EmailTemplateManager(models.Manager["EmailTemplate"]):

@@ -61,9 +61,11 @@ def split_emails(emails: Sequence[T], split_count: int = 1) -> list[list[T]]:
 
 
 def create_attachments(attachment_files: Mapping[str, Any]) -> list[Attachment]:
-    """Store files, given as to `mail.send(attachments=…)`, as attachments of no mail yet."""
-    store = attachments.Store()
-    return [store.keep(upload) for upload in attachments.Reader().read(attachment_files)]
+    """Store files, given as to `mail.send(attachments=…)`, as attachments of no mail yet.
+
+    The rows are new, so the caller may change them; the same content is kept in one file all the same.
+    """
+    return attachments.make(attachments.Reader().read(attachment_files))
 
 
 def cleanup_expired_mails(

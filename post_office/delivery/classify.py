@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from ..exceptions import PostOfficeError, SelfReferringBackend
+from ..exceptions import AttachmentNotRead, PostOfficeError, SelfReferringBackend
 from ..headers import storable
 
 
@@ -44,7 +44,7 @@ def classify_opening(exception: Exception) -> Fault:
 def classify_content(exception: Exception) -> Fault:
     """Tell what a fault in rendering or in reading attachments means."""
     passing = isinstance(exception, (OperationalError, InterfaceError, OSError))
-    if passing and not isinstance(exception, PostOfficeError):
+    if isinstance(exception, AttachmentNotRead) or (passing and not isinstance(exception, PostOfficeError)):
         return _fault(Kind.TRANSIENT, exception)
     return _fault(Kind.PERMANENT, exception)
 

@@ -6,16 +6,23 @@ own short transaction, so that a run may be stopped at any point and started aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import router, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import F
 
 from ..models import Attachment, Email
-from ..querysets import EmailQuerySet
+from ..querysets import AttachmentQuerySet, EmailQuerySet
+
+logger = logging.getLogger("post_office")
+
+# How databases say that one of those who wait for each other has to give way.
+MYSQL_DEADLOCK = 1213
+POSTGRES_DEADLOCK = "40P01"
 
 
 def count_removable(cutoff: datetime) -> int:
@@ -26,44 +33,92 @@ def count_removable(cutoff: datetime) -> int:
 def count_orphaned_attachments(cutoff: datetime) -> int:
     """Return how many attachments would belong to no mail any more after `remove_emails`."""
     staying = Email.objects.primary().exclude(pk__in=_removable(cutoff).values("pk"))
-    return Attachment.objects.using(staying.db).exclude(emails__in=staying).count()
+    return Attachment.objects.primary().exclude(emails__in=staying).count()
 
 
 def remove_emails(cutoff: datetime, batch_size: int = 1000) -> int:
     """Delete finished mail created before `cutoff`, with its log. Returns how many."""
-    removed = 0
-    for pks in _batches(_removable(cutoff), batch_size):
-        rows = _removable(cutoff).filter(pk__in=pks)
-        with transaction.atomic(using=rows.db):
-            # Locked before they are deleted, as somebody may be queueing one again. The write is for
-            # SQLite, which knows no such lock, and takes its own before the first read only.
-            rows.update(claims=F("claims"))
-            locked = list(rows.select_for_update().values_list("pk", flat=True))
-            _total, counts = Email.objects.using(rows.db).filter(pk__in=locked).delete()
-            removed += counts.get(Email._meta.label, 0)
-    return removed
+    rows = _removable(cutoff)
+    return sum(
+        _again_after_deadlock(partial(_remove_emails, rows.filter(pk__in=pks)), rows.db)
+        for pks in _batches(rows, batch_size)
+    )
+
+
+def _remove_emails(rows: EmailQuerySet) -> int:
+    with transaction.atomic(using=rows.db):
+        # Locked before they are deleted, as somebody may be queueing one again. The write is for
+        # SQLite, which knows no such lock, and takes its own before the first read only.
+        rows.update(claims=F("claims"))
+        locked = list(rows.select_for_update().values_list("pk", flat=True))
+        _total, counts = Email.objects.using(rows.db).filter(pk__in=locked).delete()
+        return counts.get(Email._meta.label, 0)
 
 
 def remove_orphaned_attachments(batch_size: int = 1000) -> int:
-    """Delete attachments of no mail, and their files when that is committed. Returns how many."""
-    using = router.db_for_write(Attachment)
-    orphaned = Attachment.objects.using(using).filter(emails=None)
-    removed = 0
-    for pks in _batches(orphaned, batch_size):
-        with transaction.atomic(using=using):
-            for attachment in orphaned.filter(pk__in=pks):
-                attachment.delete()
-                transaction.on_commit(partial(_delete_file, attachment), using=using, robust=True)
-                removed += 1
-    return removed
+    """Delete attachments of no mail, and the files that no other attachment uses. Returns how many.
+
+    What a mail begins to use at this moment stays: composing locks an attachment before it links it to
+    another mail. Such locks are not waited for; what is still of no mail then is for the next run.
+    """
+    rows = Attachment.objects.primary()
+    return sum(
+        _again_after_deadlock(partial(_remove_attachments, rows.filter(pk__in=pks)), rows.db)
+        for pks in _batches(rows.orphaned(), batch_size)
+    )
 
 
-def _delete_file(attachment: Attachment) -> None:
-    # Some storages raise for a file that is gone already; then there is nothing to do.
-    try:
-        attachment.file.storage.delete(str(attachment.file.name))
-    except FileNotFoundError:
-        pass
+def _remove_attachments(rows: AttachmentQuerySet) -> int:
+    with transaction.atomic(using=rows.db):
+        locked = rows.filter(pk__in=_locked(rows))
+        # Asked again, as a mail may have taken them up before they were locked.
+        files = dict(locked.orphaned().values_list("pk", "file"))
+        rows.filter(pk__in=files).delete()
+        transaction.on_commit(partial(_delete_unused_files, set(files.values()), rows.db), using=rows.db)
+    return len(files)
+
+
+def _again_after_deadlock(batch: Callable[[], int], using: str) -> int:
+    """Do a batch; once more each time that the database chose it to break a deadlock."""
+    while True:
+        try:
+            return batch()
+        except OperationalError as fault:
+            # Within a transaction of the caller, all of that is lost, and for the caller to do again.
+            if connections[using].in_atomic_block or not _is_deadlock(fault):
+                raise
+
+
+def _is_deadlock(fault: OperationalError) -> bool:
+    sqlstate = getattr(fault.__cause__, "sqlstate", None) or getattr(fault.__cause__, "pgcode", None)
+    return fault.args[:1] == (MYSQL_DEADLOCK,) or sqlstate == POSTGRES_DEADLOCK
+
+
+def _locked(attachments: AttachmentQuerySet) -> list[int]:
+    """Lock attachments for deletion. Returns those that nobody else holds at this moment."""
+    features = connections[attachments.db].features
+    if not features.has_select_for_update:
+        # SQLite, which is locked as a whole by the first write.
+        attachments.update(name=F("name"))
+    skip = features.has_select_for_update_skip_locked
+    rows = attachments.order_by("pk").select_for_update(skip_locked=skip)
+    return list(rows.values_list("pk", flat=True))
+
+
+def _delete_unused_files(names: set[str], using: str) -> None:
+    """Delete files that no attachment names any more; to be called after the commit.
+
+    Not before: of two clean-ups that delete the last two attachments of a file, neither would see what
+    the other does. And nobody begins to use a file but through an attachment that is there.
+    """
+    used = Attachment.objects.using(using).filter(file__in=names).values_list("file", flat=True)
+    for name in names.difference(used):
+        try:
+            Attachment(file=name).file.storage.delete(name)
+        except FileNotFoundError:  # some storages raise for a file that is gone already
+            pass
+        except Exception:  # a file that cannot be deleted must not keep the others
+            logger.exception("The file %r, which no attachment uses any more, could not be deleted.", name)
 
 
 def _removable(cutoff: datetime) -> EmailQuerySet:

@@ -1,143 +1,158 @@
-"""Files that go out with mail: read what callers give, keep it in the storage, read it back.
+"""Files that go out with mail: kept in the storage, each content once, and read back.
 
-What callers give is read once, before any row is made, so that a missing file refuses the mail.
+A content is known by its SHA-256. What is attached again, by whomever, is linked to the row that is
+there; under another name or type it gets a row of its own, over the same file. Two that store a new
+content at the same moment may store it twice, which harms nobody.
+
+Clean-up may be about to delete what is found. So what is shared is locked before it is used, in the
+transaction that uses it; what is being deleted at that moment counts as not there.
 """
 
 from __future__ import annotations
 
+import logging
 import mimetypes
-import os
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import ContentFile
-from django.db import router
+from django.db import connections as databases
+from django.db import router, transaction
+from django.db.models import F, Max, Q
 
-from ..exceptions import AttachmentGone, InvalidArgument
-from ..headers import validate_header_value, validate_headers
+from ..exceptions import AttachmentGone, AttachmentNotKept, AttachmentNotRead
 from ..models import Attachment, Email
 from .inline import InlineImage
+from .uploads import Identity, identity
+from .uploads import Reader as Reader
+from .uploads import Upload as Upload
 
+logger = logging.getLogger("post_office")
 
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """The content of an attachment that is not stored yet."""
+T = TypeVar("T")
 
-    name: str | None
-    content: bytes
-    mimetype: str = ""
-    headers: Mapping[str, str] | None = None
-    # What Django's attachment held beyond these; see `Attachment.as_given`.
-    as_given: dict[str, Any] | None = None
+# An attachment of a mail, and how many like it the mail has before it: a mail may hold one twice, and
+# a row is linked to a mail once.
+Place = tuple[Identity, int]
 
-
-class Reader:
-    """Reads attachments as callers of `mail.send()` give them, each object once.
-
-    One reader serves one call of `send` or `send_many`: an open file given with many mails is
-    read once, and becomes one stored attachment of all of them.
-    """
-
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, int], tuple[Any, Upload]] = {}
-
-    def read(self, attachments: Mapping[str, Any] | None) -> tuple[Upload, ...]:
-        """Read a dict of file name to content.
-
-        A content is bytes, a path, an open file, Django's `File` or `ContentFile`, or a dict with
-        one of these as "file" and optional "mimetype" and "headers".
-
-        Raises:
-            FileNotFoundError: There is no file at the path.
-            InvalidArgument: A content is none of these.
-        """
-        if attachments is None:
-            return ()
-        if not isinstance(attachments, Mapping):
-            raise InvalidArgument(
-                f"attachments: {attachments!r} is not a dict of file names to files, paths or bytes."
-            )
-        return tuple(self._upload(name, value) for name, value in attachments.items())
-
-    def _upload(self, name: str, value: Any) -> Upload:
-        key = (name, id(value))
-        if key not in self._read:
-            # The value is kept beside its upload, so that its id stays its own.
-            self._read[key] = (value, _upload(name, value))
-        return self._read[key][1]
-
-
-def _upload(name: str, value: Any) -> Upload:
-    if not isinstance(name, str) or not name or len(name) > 255:
-        raise InvalidArgument(f"attachments: {name!r} is not a file name of 1 to 255 characters.")
-    validate_header_value("attachments", name)
-    if not isinstance(value, Mapping):
-        return Upload(name=name, content=_content(name, value))
-    if "file" not in value:
-        raise InvalidArgument(f"attachments: {name!r} is a dict without the key 'file'.")
-    return Upload(
-        name=name,
-        content=_content(name, value["file"]),
-        mimetype=_mimetype(name, value.get("mimetype")),
-        headers=_headers(name, value.get("headers")),
-    )
-
-
-def _content(name: str, value: Any) -> bytes:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, (str, os.PathLike)):
-        return Path(value).read_bytes()
-    if not hasattr(value, "read"):
-        raise InvalidArgument(f"attachments: {name!r} is {value!r}, not a file, path or bytes.")
-    if getattr(value, "closed", False) and hasattr(value, "open"):
-        value.open("rb")
-    if hasattr(value, "seekable") and value.seekable():
-        value.seek(0)
-    content = value.read()
-    return content.encode() if isinstance(content, str) else bytes(content)
-
-
-def _mimetype(name: str, value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if not isinstance(value, str) or value.count("/") != 1 or any(c in value for c in "\r\n\0"):
-        raise InvalidArgument(f"attachments: {name!r} has the mimetype {value!r}, not one like 'text/csv'.")
-    return value
-
-
-def _headers(name: str, value: Any) -> dict[str, str] | None:
-    return validate_headers(f"attachments[{name!r}]", value)
+AT_ONCE = 500  # attachments in one query; databases limit the number of parameters
 
 
 @dataclass
 class Store:
-    """Keeps uploads as attachments, each once, and can take the files back.
+    """Keeps uploads as attachments, and can take the files back.
 
-    Rows are undone by the caller's transaction; files are not, so `undo` removes them.
+    To be used within a transaction that has written something. Rows are undone by that transaction;
+    files are not, so `undo` removes those that are new.
     """
 
-    _kept: dict[int, tuple[Upload, Attachment]] = field(default_factory=dict)
+    using: str = field(default_factory=lambda: router.db_for_write(Attachment))
+    _new_files: list[str] = field(default_factory=list)
 
-    def keep(self, upload: Upload) -> Attachment:
-        if id(upload) not in self._kept:
-            attachment = Attachment(
-                name=upload.name or "",
-                mimetype=upload.mimetype,
-                headers=dict(upload.headers) if upload.headers else None,
-                as_given=upload.as_given,
-            )
-            attachment.file.save(_file_name(upload), ContentFile(upload.content), save=False)
-            attachment.name = upload.name or ""  # the field gives a name to what has none
-            self._kept[id(upload)] = (upload, attachment)
-            attachment.save(using=router.db_for_write(Attachment))
-        return self._kept[id(upload)][1]
+    def keep(self, wanted: Mapping[Place, Upload]) -> dict[Place, Attachment]:
+        """Return an attachment for each place, of those that are there where they are the same."""
+        kept: dict[Place, Attachment] = {}
+        for places in _portions(wanted):
+            found = self._usable([wanted[place] for place in places])
+            alike: dict[Identity, list[Attachment]] = defaultdict(list)
+            for row in found:
+                alike[_identity(row)].append(row)
+            for place in places:
+                same, number = place
+                if number < len(alike[same]):
+                    kept[place] = alike[same][number]
+            missing = [place for place in places if place not in kept]
+            kept.update(zip(missing, self._make([wanted[place] for place in missing], found), strict=True))
+        return kept
+
+    def make(self, uploads: Sequence[Upload]) -> list[Attachment]:
+        """Return a new attachment for each upload, over the files that are there."""
+        return [row for some in _portions(uploads) for row in self._make(some, self._usable(some))]
 
     def undo(self) -> None:
-        for _upload, attachment in self._kept.values():
-            attachment.file.storage.delete(str(attachment.file.name))
+        for name in self._new_files:
+            try:
+                Attachment(file=name).file.storage.delete(name)
+            except Exception:  # what made us undo is what the caller is to hear of
+                logger.exception("The file %r of an attachment that was given up could not be deleted.", name)
+
+    # --- what is there --------------------------------------------------------------------
+
+    def _usable(self, uploads: Sequence[Upload]) -> list[Attachment]:
+        """Find rows that may stand for uploads or lend them their file; they stay till the transaction ends.
+
+        Of one content they have one file, the one that was stored last: earlier ones may be in a storage
+        that is no longer the one in use, or have vanished.
+        """
+        names = {upload.digest: upload.name for upload in uploads}
+        rows = Attachment.objects.using(self.using).filter(digest__in=names)
+        latest = dict(rows.values_list("digest").annotate(Max("pk")))
+        if not latest:
+            return []
+        wanted = Q(pk__in=latest.values()) | Q(name__in={upload.name or "" for upload in uploads})
+        found = list(rows.filter(wanted).order_by("pk"))
+        # By their keys: on MariaDB, a search by another index would lock that, too.
+        alive = Attachment.objects.using(self.using).filter(pk__in=[row.pk for row in found]).keep_alive()
+        found = [row for row in found if row.pk in alive]
+        there = {
+            digest: file for digest, file in _files(found).items() if self._is_there(file, names[digest])
+        }
+        return [row for row in found if there.get(str(row.digest)) == row.file.name]
+
+    def _is_there(self, file: str, name: str | None) -> bool:
+        try:
+            return Attachment(file=file).file.storage.exists(file)
+        except Exception as fault:  # storages raise whatever they like
+            raise AttachmentNotKept(name, fault) from fault
+
+    # --- what is new ----------------------------------------------------------------------
+
+    def _make(self, uploads: Sequence[Upload], found: Iterable[Attachment]) -> list[Attachment]:
+        files = _files(found)
+        for upload in uploads:
+            if upload.digest not in files:
+                files[upload.digest] = self._save(upload)
+        rows = [_row(upload, files[upload.digest]) for upload in uploads]
+        if databases[self.using].features.can_return_rows_from_bulk_insert:
+            return Attachment.objects.using(self.using).bulk_create(rows)
+        for row in rows:
+            row.save(using=self.using, force_insert=True)
+        return rows
+
+    def _save(self, upload: Upload) -> str:
+        file = Attachment(name=upload.name or "attachment").file
+        try:
+            file.save(_file_name(upload), ContentFile(upload.content), save=False)
+        except Exception as fault:  # storages raise whatever they like
+            raise AttachmentNotKept(upload.name, fault) from fault
+        self._new_files.append(str(file.name))
+        return self._new_files[-1]
+
+
+def _row(upload: Upload, file: str) -> Attachment:
+    return Attachment(
+        file=file,
+        digest=upload.digest,
+        name=upload.name or "",
+        mimetype=upload.mimetype,
+        headers=dict(upload.headers) if upload.headers else None,
+        as_given=upload.as_given,
+    )
+
+
+def _identity(row: Attachment) -> Identity:
+    return identity(row.digest, row.name, row.mimetype, row.headers, row.as_given)
+
+
+def _files(rows: Iterable[Attachment]) -> dict[str, str]:
+    """Return the file of each content; of rows in the order of their keys, the latest."""
+    return {str(row.digest): str(row.file.name) for row in rows}
 
 
 def _file_name(upload: Upload) -> str:
@@ -148,15 +163,47 @@ def _file_name(upload: Upload) -> str:
     return name + (mimetypes.guess_extension(upload.mimetype) or "")
 
 
+def _portions(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while portion := list(islice(rest, AT_ONCE)):
+        yield portion
+
+
+@contextmanager
+def storing() -> Iterator[Store]:
+    """Keep uploads in one transaction; when that fails, the new files go, too."""
+    store = Store()
+    try:
+        with transaction.atomic(using=store.using):
+            # The lock on all of SQLite; a transaction that reads before it writes may not get it later.
+            if not databases[store.using].features.has_select_for_update:
+                Attachment.objects.using(store.using).filter(pk=0).update(name=F("name"))
+            yield store
+    except BaseException:
+        store.undo()
+        raise
+
+
+def make(uploads: Iterable[Upload]) -> list[Attachment]:
+    """Store uploads as attachments of no mail yet, which are the caller's to change."""
+    with storing() as store:
+        return store.make(list(uploads))
+
+
 def link(emails: Iterable[tuple[Email, Iterable[Upload]]], store: Store) -> None:
     """Attach uploads to saved emails, in their order."""
+    places = [(email.pk, place, upload) for email, uploads in emails for place, upload in _places(uploads)]
+    kept = store.keep({place: upload for _pk, place, upload in places})
     through = Attachment.emails.through
-    links = [
-        through(email_id=email.pk, attachment_id=store.keep(upload).pk)
-        for email, uploads in emails
-        for upload in uploads
-    ]
+    links = [through(email_id=pk, attachment_id=kept[place].pk) for pk, place, _upload in places]
     through._default_manager.using(router.db_for_write(Email)).bulk_create(links)
+
+
+def _places(uploads: Iterable[Upload]) -> Iterator[tuple[Place, Upload]]:
+    before: Counter[Identity] = Counter()
+    for upload in uploads:
+        yield (upload.identity, before[upload.identity]), upload
+        before[upload.identity] += 1
 
 
 def image_uploads(images: Iterable[InlineImage]) -> tuple[Upload, ...]:
@@ -168,8 +215,10 @@ def image_uploads(images: Iterable[InlineImage]) -> tuple[Upload, ...]:
 
 
 def add_images(email: Email, images: Iterable[InlineImage]) -> None:
-    """Attach the images of a render to a saved email."""
-    link([(email, image_uploads(images))], Store())
+    """Attach the images of a render to a saved email, but for those that it has."""
+    with storing() as store:
+        there = {_identity(attachment) for attachment in of(email)}
+        link([(email, [image for image in image_uploads(images) if image.identity not in there])], store)
 
 
 def of(email: Email) -> list[Attachment]:
@@ -183,6 +232,7 @@ def read(attachment: Attachment) -> bytes:
 
     Raises:
         AttachmentGone: The storage has no such file.
+        AttachmentNotRead: The storage failed; another time it may not.
     """
     path = str(attachment.file.name)
     try:
@@ -190,3 +240,7 @@ def read(attachment: Attachment) -> bytes:
             return bytes(file.read())
     except FileNotFoundError as fault:
         raise AttachmentGone(attachment.name, path) from fault
+    except SuspiciousOperation:
+        raise
+    except Exception as fault:  # storages raise whatever they like
+        raise AttachmentNotRead(attachment.name, path, fault) from fault

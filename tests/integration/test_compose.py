@@ -298,8 +298,9 @@ def test_an_attachment_that_cannot_be_stored_leaves_nothing_behind(monkeypatch: 
         return saved[0]
 
     monkeypatch.setattr(type(default_storage._wrapped), "save", save_first_only)  # type: ignore[attr-defined]
-    with pytest.raises(StorageBreaks):
+    with pytest.raises(OSError, match=r"^attachments: 'b.txt' cannot be stored: StorageBreaks") as raised:
         send(attachments={"a.txt": b"a", "b.txt": b"b"})
+    assert isinstance(raised.value.__cause__, StorageBreaks)
     assert not Email.objects.exists()
     assert not Attachment.objects.exists()
     assert saved

@@ -73,6 +73,7 @@ def start_worker(shop: Project, name: str, pool: str = "prefork") -> Run:
 
 def wait_for_word(worker: Run, words: str) -> None:
     wait_until(lambda: worker.said(words) or worker.has_ended(), f"the worker says {words!r}")
+    assert worker.said(words), worker.finish().errors
 
 
 def celery(shop: Project, *arguments: str) -> Run:

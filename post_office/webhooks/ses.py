@@ -20,13 +20,15 @@ logger = logging.getLogger("post_office")
 class SESWebhookHandler(BaseWebhookHandler):
     """Receive what SNS sends for SES: notifications, and requests to confirm a subscription."""
 
-    # How a certificate is had. Override it where SNS is reached in another way.
+    # How a certificate is had. Override it, with a static method, where SNS is reached in another way.
     fetch_certificate = staticmethod(sns.fetch_certificate)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         try:
             payload = Fields(read_json(request.body))
             kind = payload.text("Type") or _kind_of_raw(payload)
+            for name in ("TopicArn", "SubscribeURL"):  # which are logged, and repeated in the answer
+                payload.text(name)
         except InvalidJSON as fault:
             return self._refused("Invalid JSON", 400, fault)
         except Malformed as fault:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -440,6 +441,44 @@ def test_whoever_verifies_nothing_believes_everybody(settings: Any) -> None:
     request = RequestFactory().post("/", {}, content_type="application/json")
     assert SparkPostWebhookHandler().verify_signature(request)
     assert SESWebhookHandler().verify_signature(request)
+
+
+# --- anything, anywhere -----------------------------------------------------------------------
+
+ANYTHING: list[Any] = [None, True, 1, 1e999, "", "x", "\0\ud800", [], [None], [1], ["x"], [[]], {}, {"x": 1}]
+
+
+def altered(value: Any) -> Iterator[Any]:
+    """Yield this JSON with each of its parts, in turn, replaced by anything."""
+    yield from ANYTHING
+    if isinstance(value, dict):
+        for key in value:
+            yield from ({**value, key: other} for other in altered(value[key]))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from ([*value[:index], other, *value[index + 1 :]] for other in altered(item))
+
+
+def said_of(read: Callable[[Any], list[ESPEvent]], payload: Any) -> str:
+    """Read a payload. What is raised, but for the refusal, is a fault of ours."""
+    try:
+        events = read(payload)
+    except Malformed:
+        return "refused"
+    assert all(isinstance(event.recipient, str) for event in events)
+    return "read"
+
+
+@pytest.mark.parametrize(("kind", "details", "told"), SES)
+def test_whatever_ses_says_is_read_or_refused(kind: str, details: dict[str, Any], told: Any) -> None:
+    payloads = altered({"eventType": kind, "mail": MAIL, **details})
+    assert {said_of(of_ses, payload) for payload in payloads} == {"read", "refused"}
+
+
+def test_whatever_sparkpost_says_is_read_or_refused() -> None:
+    event = {**EVENT, "type": "bounce", "bounce_class": "10", "rcpt_meta": {"message_id": "<1@shop>"}}
+    payloads = altered([{"msys": {"message_event": event}, "results": [event]}])
+    assert {said_of(of_sparkpost, payload) for payload in payloads} == {"read", "refused"}
 
 
 # --- moments ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 A report finds its email by the Message-ID of its header, or by the id under which the provider knows
 it. It becomes a row of the log, and makes the email's `recipient_delivery_status` graver or leaves it.
 Providers send a report again when in doubt, several at a time, and in any order. So the database
-decides what is new (a unique column) and what is graver (a condition in the UPDATE), and no order
+decides what is new (a unique column) and what is graver (a case in the UPDATE), and no order
 of arrival leads to another end.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, router, transaction
-from django.db.models import Q
+from django.db.models import Case, F, PositiveSmallIntegerField, Q, Value, When
 
 from . import signals
 from .enums import RecipientDeliveryStatus as Status
@@ -148,14 +148,15 @@ def _keys_by_id(ids: set[str]) -> dict[str, int]:
 
 
 def _record(pk: int, event: ESPEvent) -> bool:
-    """Store a report. Returns False where it is stored already."""
+    """Store a report. Returns False where it is stored already, or the email was deleted meanwhile."""
     using = router.db_for_write(Email)
     event_id = _event_id(event)
     try:
         with transaction.atomic(using=using):
             # The email before its log: InnoDB locks the email for the log's foreign key, and two that
             # both hold this shared lock would wait for each other to write the email.
-            _make_graver(pk, event.delivery_status)
+            if not _make_graver(pk, event.delivery_status):
+                return False
             Log.objects.using(using).create(
                 email_id=pk,
                 status=event.delivery_status,
@@ -172,14 +173,22 @@ def _record(pk: int, event: ESPEvent) -> bool:
     return True
 
 
-def _make_graver(pk: int, status: Status) -> None:
-    """Write the status, unless what is known is as grave. One UPDATE, so that no other comes between.
+def _make_graver(pk: int, status: Status) -> bool:
+    """Write the status, unless what is known is as grave. Returns False where the email is gone.
+
+    One UPDATE, so that no other comes between. It locks the row also where nothing changes: two who
+    have the same report then wait for each other here, and not at the unique column of the log, where
+    InnoDB may find that they wait for each other.
 
     `last_updated` stays: it is the queue's, which tells by it what it has changed itself.
     """
     milder = [other for other, rank in STATUS_PRIORITY.items() if rank < STATUS_PRIORITY[status]]
     unknown_or_milder = Q(recipient_delivery_status__isnull=True) | Q(recipient_delivery_status__in=milder)
-    Email.objects.primary().filter(unknown_or_milder, pk=pk).update(recipient_delivery_status=status)
+    known = F("recipient_delivery_status")
+    graver = Case(
+        When(unknown_or_milder, then=Value(status)), default=known, output_field=PositiveSmallIntegerField()
+    )
+    return bool(Email.objects.primary().filter(pk=pk).update(recipient_delivery_status=graver))
 
 
 def _announce(pk: int, event: ESPEvent) -> None:

@@ -351,3 +351,14 @@ def test_a_report_is_stored_whole_or_not_at_all() -> None:
         record([event()])
     assert (status_of(email), Log.objects.count()) == (None, 0)
     assert record([event()]) == 1
+
+
+def test_a_mail_that_is_deleted_meanwhile_is_no_fault(email: Email) -> None:
+    def come_between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            Email.objects.filter(pk=email.pk).delete()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(come_between):
+        assert record([event()]) == 0
+    assert Log.objects.count() == 0

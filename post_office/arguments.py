@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from .addresses import validate_mailbox
 from .enums import PRIORITY
+from .exact import exact_key
 from .exceptions import InvalidArgument
 from .given import metadata_column, tags_column
 
@@ -110,6 +111,15 @@ def metadata_of(metadata: Any) -> dict[str, Any] | None:
     if column is None:
         raise InvalidArgument(f"metadata: {metadata!r} is not a dict of names to plain values of JSON.")
     return column
+
+
+def key_of(idempotency_key: Any) -> str | None:
+    """Return an idempotency key as its column holds it."""
+    if idempotency_key is None:
+        return None
+    if not isinstance(idempotency_key, str) or not idempotency_key:
+        raise InvalidArgument(f"idempotency_key: {idempotency_key!r} is not a text, or is empty.")
+    return exact_key(idempotency_key)
 
 
 def columns_of(related_object: Model | None) -> dict[str, str]:

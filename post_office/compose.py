@@ -137,6 +137,7 @@ def addressed(
     tags: Iterable[str] | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
+    idempotency_key: str | None = None,
 ) -> Email:
     """Return an unsaved email without texts: from whom, to whom, when, how and what about."""
     sender = str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
@@ -156,6 +157,7 @@ def addressed(
         backend_alias=validate_alias(backend),
         tags=arguments.tags_of(tags),
         metadata=arguments.metadata_of(metadata),
+        idempotency_key=arguments.key_of(idempotency_key),
         **arguments.columns_of(related_object),
     )
 

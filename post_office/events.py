@@ -9,10 +9,8 @@ of arrival leads to another end.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,6 +20,7 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, Value, When
 
 from . import signals
 from .enums import RecipientDeliveryStatus as Status
+from .exact import exact_key
 from .models import Email, Log
 
 logger = logging.getLogger("post_office")
@@ -49,8 +48,6 @@ STATUS_PRIORITY: dict[Status, int] = {
     )
 }
 
-# An id that every database compares as we do: collations may take "A" for "a", and some emoji for others.
-PLAIN = re.compile(r"[a-z0-9.:_@+-]{1,255}")
 CHUNK = 500  # ids in one query
 
 
@@ -199,12 +196,8 @@ def _announce(pk: int, event: ESPEvent) -> None:
 def _event_id(event: ESPEvent) -> str:
     """Return what is the same whenever this report comes, and different for every other."""
     if event.event_id:
-        told = f"{event.event_id}:{event.recipient}"
-        if PLAIN.fullmatch(told):
-            return told
-    else:
-        told = json.dumps(asdict(event), default=str, sort_keys=True)
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+        return exact_key(f"{event.event_id}:{event.recipient}")
+    return exact_key(json.dumps(asdict(event), default=str, sort_keys=True))
 
 
 def _storable(text: str) -> str:

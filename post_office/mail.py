@@ -66,6 +66,7 @@ def send(
     tags: Iterable[str] | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
+    idempotency_key: str | None = None,
 ) -> Email:
     """Queue one mail, or deliver it at once with priority "now", and return it.
 
@@ -91,6 +92,8 @@ def send(
         metadata: Plain values of your own, kept with the mail; providers get them, too.
         related_object: A saved object that the mail is about; see `Email.related_object` and
             `Email.objects.about(…)`.
+        idempotency_key: A text of your own, such as "order-7-shipped". As long as there is a mail with it,
+            it is returned, and nothing is queued or sent; the database sees to that.
 
     Raises:
         ValidationError: An address, the context or a field is not valid.
@@ -121,6 +124,7 @@ def send(
         tags=tags,
         metadata=metadata,
         related_object=related_object,
+        idempotency_key=idempotency_key,
     )
     if not commit:
         return made.email
@@ -157,6 +161,7 @@ def create(
     tags: Iterable[str] | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
+    idempotency_key: str | None = None,
 ) -> Email:
     """Make an email without sending a signal, and without delivering it for priority "now".
 
@@ -181,33 +186,40 @@ def create(
         tags=tags,
         metadata=metadata,
         related_object=related_object,
+        idempotency_key=idempotency_key,
     )
     return storing.store([made])[0] if commit else made.email
 
 
 def queue(drafts: list[compose.Draft], log_level: int | None = None) -> list[Email]:
-    """Store drafts; deliver those for "now" and announce the others with `email_queued`."""
+    """Store drafts; deliver those for "now" and announce the others with `email_queued`.
+
+    Returns an email for each draft.
+    """
     later = [made for made in drafts if not made.is_for_now]
-    if later:
-        emails = storing.store(later)
-        email_queued.send(sender=Email, emails=emails)
-    for made in drafts:
-        if made.is_for_now:
-            _deliver_now(made, log_level)
-    return [made.email for made in drafts]
+    stored = storing.store(later)
+    # In place of a draft whose idempotency key is taken stands the email that has it.
+    new = [email for email, made in zip(stored, later, strict=True) if email is made.email]
+    if new:
+        email_queued.send(sender=Email, emails=new)
+    emails = iter(stored)
+    return [_deliver_now(made, log_level) if made.is_for_now else next(emails) for made in drafts]
 
 
-def _deliver_now(made: compose.Draft, log_level: int | None) -> None:
+def _deliver_now(made: compose.Draft, log_level: int | None) -> Email:
     using = router.db_for_write(Email)
     if conf.NOW_ON_COMMIT and transaction.get_connection(using).in_atomic_block:
         email = storing.store([made])[0]
-        transaction.on_commit(partial(email.dispatch, log_level=log_level), using=using)
-        return
+        if email is made.email:
+            transaction.on_commit(partial(email.dispatch, log_level=log_level), using=using)
+        return email
     # Held by us from its first moment, so that no dispatcher takes it; and a row like any other,
     # so that one does when this process dies.
     with liveness.short_lived_worker(timezone.now()) as worker:
         email = storing.store([made], holder=worker)[0]
-        deliver.dispatch(email, log_level=log_level, worker=worker)
+        if email is made.email:
+            deliver.dispatch(email, log_level=log_level, worker=worker)
+        return email
 
 
 def _refuse_without_commit(priority: int | str | None, attachments: Any) -> None:

@@ -107,6 +107,8 @@ class Email(models.Model):
     # because not every project has the content types installed.
     related_type = models.CharField(max_length=201, blank=True, default="", db_default="", editable=False)
     related_id = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
+    # A second mail with the same key is not queued; made by `exact_key`.
+    idempotency_key = models.CharField(max_length=255, null=True, unique=True, editable=False)
     # What the provider that took the mail knows it by.
     provider_id = models.CharField(_("Provider's id"), max_length=255, null=True, blank=True, editable=False)
 

@@ -1,25 +1,70 @@
-"""From drafts to rows, with their attachments, in one transaction."""
+"""From drafts to rows, with their attachments, in one transaction.
+
+An idempotency key is had by one email only, which the database sees to: of two processes that queue
+with the same key at the same moment, one waits for the other's commit and then finds its email.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db import IntegrityError, router, transaction
 from django.db import connections as databases
-from django.db import router, transaction
 from django.utils import timezone
 
 from .compose import Draft
 from .models import Email, Worker
 from .rendering import attachments as files
 
+# How often others may take keys of one call between our look and our insert.
+TRIES = 5
+
 
 def store(drafts: Sequence[Draft], *, holder: Worker | None = None) -> list[Email]:
     """Make rows of drafts, with their attachments, in one transaction. Returns saved emails.
 
+    A draft whose idempotency key is taken makes no row: the email that has the key stands in its place.
+
     Args:
         holder: A worker that holds the mail from its first moment.
     """
-    emails = [item.email for item in drafts]
+    known = _by_key(drafts)
+    for tries_left in reversed(range(TRIES)):
+        new = _first_of_each_key(drafts, known)
+        try:
+            _store(new, holder)
+            break
+        except IntegrityError:
+            before, known = known, _by_key(drafts)
+            if known == before or not tries_left:
+                raise
+    known |= {made.email.idempotency_key: made.email for made in new if made.email.idempotency_key}
+    return [known.get(made.email.idempotency_key or "", made.email) for made in drafts]
+
+
+def _by_key(drafts: Sequence[Draft]) -> dict[str, Email]:
+    """Return the emails that have keys of these drafts."""
+    keys = [made.email.idempotency_key for made in drafts if made.email.idempotency_key]
+    if not keys:
+        return {}
+    emails = Email.objects.primary().filter(idempotency_key__in=keys)
+    return {str(email.idempotency_key): email for email in emails}
+
+
+def _first_of_each_key(drafts: Sequence[Draft], known: dict[str, Email]) -> list[Draft]:
+    taken = set(known)
+    first: list[Draft] = []
+    for made in drafts:
+        key = made.email.idempotency_key
+        if key is None or key not in taken:
+            first.append(made)
+        if key is not None:
+            taken.add(key)
+    return first
+
+
+def _store(drafts: Sequence[Draft], holder: Worker | None) -> None:
+    emails = [made.email for made in drafts]
     if holder is not None:
         for email in emails:
             email.worker, email.claimed_at, email.claims = holder, timezone.now(), 1
@@ -28,11 +73,10 @@ def store(drafts: Sequence[Draft], *, holder: Worker | None = None) -> list[Emai
     try:
         with transaction.atomic(using=using):
             _insert(emails, using)
-            files.link([(item.email, item.uploads) for item in drafts if item.uploads], kept)
+            files.link([(made.email, made.uploads) for made in drafts if made.uploads], kept)
     except BaseException:
         kept.undo()
         raise
-    return emails
 
 
 def _insert(emails: Sequence[Email], using: str) -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "post_office"
 # From the ground up. A name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"version", "enums", "exceptions", "signals", "compat", "conf", "addresses", "headers", "validators",
-     "fields", "given", "lockfile", "logutils", "packing"},
+     "exact", "fields", "given", "lockfile", "logutils", "packing"},
     {"querysets", "models", "migrations"},
     {"rendering", "template", "templatetags"},
     {"queue"},

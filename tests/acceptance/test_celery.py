@@ -9,6 +9,7 @@ from signal import SIGTERM
 import pytest
 from django.utils import timezone
 from kombu import Connection, Exchange, Queue
+from redis import Redis
 
 from post_office.models import STATUS, Email
 from tests import services, settings
@@ -39,19 +40,22 @@ def shop(project: Project) -> Project:
 def over(shop: Project) -> Iterator[Callable[[str], None]]:
     """Use this broker, with a queue of this test's own, which goes when its workers have ended."""
     name = f"post_office-{secrets.token_hex(6)}"
-    used: list[str] = []
+    used: set[str] = set()
 
     def use(broker: str) -> None:
         services.require(broker)
-        used.append(BROKERS[broker])
+        used.add(broker)
         shop.settings |= {"CELERY_BROKER_URL": BROKERS[broker], "CELERY_TASK_DEFAULT_QUEUE": name}
 
     yield use
     shop.end()
-    for url in used:
-        with Connection(url) as connection, closing(connection.channel()) as channel:
-            Queue(name, Exchange(name), routing_key=name).bind(channel).delete()
+    if "rabbitmq" in used:
+        with Connection(settings.AMQP_URL) as connection, closing(connection.channel()) as channel:
+            Queue(name).bind(channel).delete()
             Exchange(name).bind(channel).delete()
+    if "redis" in used:
+        with Redis.from_url(settings.REDIS_URL) as keys:
+            keys.delete(*keys.scan_iter(f"*{name}*"))
 
 
 def start_worker(shop: Project, name: str, pool: str = "prefork") -> Run:

@@ -557,11 +557,13 @@ def test_no_file_is_missed_and_none_left_in_a_crowd(threads: Threads) -> None:
 
     def use() -> None:
         for number in range(20):
-            email = send(attachments={f"{number % 2}.pdf": CONTENT})
+            # Each is used by all threads for a while, and by none later.
+            content = CONTENT + bytes([number // 4])
+            email = send(attachments={f"{number % 2}.pdf": content})
             (attachment,) = files.of(email)
             with lock:
                 seen.add(str(attachment.file.name))
-            assert files.read(attachment) == CONTENT
+            assert files.read(attachment) == content
             email.delete()
 
     def clean_up() -> None:
@@ -579,5 +581,4 @@ def test_no_file_is_missed_and_none_left_in_a_crowd(threads: Threads) -> None:
         future.result(PATIENCE)
     cleanup.remove_orphaned_attachments()
     assert not Attachment.objects.exists()
-    assert len(seen) > 1
     assert not [path for path in seen if default_storage.exists(path)]

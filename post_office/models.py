@@ -378,6 +378,34 @@ class Attachment(models.Model):
         return self.name
 
 
+class Dispatcher(models.Model):
+    """One running program that delivers. The row is made at its start, beats while it stays, and is kept
+    for a while after its end."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # As it was typed: "run_dispatcher" or "send_queued_mail".
+    command = models.CharField(max_length=64)
+    host = models.CharField(max_length=255)
+    # As for Worker.
+    boot = models.CharField(max_length=128, blank=True)
+    pid = models.PositiveIntegerField()
+    pid_started = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField()
+    beat = models.PositiveBigIntegerField(default=0)
+    beat_at = models.DateTimeField()
+    # Empty also when it had no time to say so; see `queue.dispatchers.is_alive`.
+    ended_at = models.DateTimeField(null=True)
+    sent = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)
+    requeued = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        app_label = "post_office"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
 class Worker(models.Model):
     """One process that claims mail. The row is made anew at each start and beats while it lives."""
 
@@ -392,6 +420,15 @@ class Worker(models.Model):
     # Counts up. Others watch it change by their own clock; beat_at is for people.
     beat = models.PositiveBigIntegerField(default=0)
     beat_at = models.DateTimeField(_("Last seen"))
+    # The program that it is a part of; a worker inside a web server or a task is of none.
+    dispatcher = models.ForeignKey(
+        Dispatcher,
+        null=True,
+        editable=False,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="workers",
+    )
 
     class Meta:
         app_label = "post_office"
@@ -407,6 +444,7 @@ __all__ = [
     "PRIORITY",
     "STATUS",
     "Attachment",
+    "Dispatcher",
     "Email",
     "EmailTemplate",
     "Log",

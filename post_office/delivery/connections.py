@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.mail.backends import console, dummy, locmem
@@ -48,6 +49,12 @@ def aliases() -> list[str]:
     if compat.mailers_are_configured():
         known |= dict.fromkeys(compat.mailers())
     return list(known)
+
+
+def served_aliases(only: Sequence[str] | None) -> list[str]:
+    """Return what the mail of these backends, or of all, has as its alias: "" where it names none."""
+    chosen = aliases() if only is None else only
+    return ["", *chosen] if default_alias() in chosen else list(chosen)
 
 
 def default_alias() -> str:

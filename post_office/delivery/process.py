@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from uuid import UUID
+
+from .line import Line
 
 # What asks a dispatcher to stop. The supervisor starts workers with these held back.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+# What a worker process says first: it is about to look for mail.
+READY = "ready"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +33,21 @@ class Orders:
     stderr_level: int | None
     # As for the worker.
     log_level: int
-    limit: int | None
+    limit: int | None = None
+    threads: int | None = None
+    aliases: tuple[str, ...] | None = None
+    priorities: tuple[int | None, ...] | None = None
+    dispatcher_id: UUID | None = None
+    # Of a worker that stays when nothing is due: seconds between two looks. None: it ends.
+    poll_interval: float | None = None
 
 
 def run_worker(pipe: Connection, orders: Orders) -> None:
     """Run one worker; the main function of a worker process."""
+    line = Line(pipe, orders.poll_interval or 0)
     # Ctrl-C reaches the whole process group; what it means is for the supervisor to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: told_to_stop.set())
+    signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
@@ -54,19 +65,19 @@ def run_worker(pipe: Connection, orders: Orders) -> None:
     if orders.stderr_level is not None:
         setup_loghandlers(orders.stderr_level)
 
-    def should_stop() -> bool:
-        # A message, or the end of the pipe: the supervisor says stop, or is no more.
-        return told_to_stop.is_set() or pipe.poll()
-
-    def report(message: Any) -> None:
-        try:
-            pipe.send(message)
-        except OSError:
-            told_to_stop.set()
-
     loop = WorkerLoop(
-        log_level=orders.log_level, limit=orders.limit, should_stop=should_stop, on_settled=report
+        log_level=orders.log_level,
+        limit=orders.limit,
+        should_stop=line.should_stop,
+        on_settled=line.report,
+        calls=None if orders.poll_interval is None else line,
+        only_aliases=orders.aliases,
+        only_priorities=orders.priorities,
+        dispatcher_id=orders.dispatcher_id,
     )
+    if orders.threads is not None:
+        loop.threads = orders.threads
+    line.report(READY)
     loop.run()
-    report(loop.paused)
+    line.report(loop.paused)
     databases.close_all()

@@ -1,36 +1,32 @@
-"""The running program: one worker in the calling thread, or several worker processes.
+"""A run that ends: one worker in the calling thread, or several worker processes, until nothing is due.
 
-Processes are started afresh ("spawn"), which works on every system, and inherit neither threads nor
-database connections. The supervisor and a worker process talk through a pipe: totals one way; the
-other way its closing, or the supervisor's death, means "finish what is in flight and stop".
+For the program that stays see `standing`.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings as django_settings
-from django.db import connections as databases
+from django.db import Error as DatabaseFault
 from django.utils import timezone
 
 from ..conf import conf
-from ..exceptions import CannotStartProcesses
-from ..queue import claims
+from ..models import Dispatcher
+from ..queue import claims, dispatchers
 from ..queue.outcomes import Settled
-from .connections import aliases
-from .process import STOP_SIGNALS, Orders, run_worker
+from .connections import served_aliases
+from .crew import Crew, Member, database_names, refuse_impossible_processes
+from .process import STOP_SIGNALS, Orders
 from .worker import WorkerLoop
 
 logger = logging.getLogger("post_office")
@@ -65,10 +61,11 @@ class Supervisor:
     Args:
         processes: 1 delivers in the calling thread.
         log_level: As in LOG_LEVEL, which is the default.
-        limit: Mails to deliver at most.
+        limit: Mails to deliver at most. Where a worker process dies, those in its hands are not counted.
         on_settled: Told of each batch of outcomes, in the calling thread.
         stderr_level: Level from which worker processes write the log to the standard error, where
             the calling process has set itself up to do so.
+        command: Where the run is a program of its own: its name, for the row by which operators see it.
 
     Raises:
         CannotStartProcesses: More than one process is asked for where none can be started.
@@ -79,13 +76,14 @@ class Supervisor:
     limit: int | None = None
     on_settled: Callable[[Settled], None] = lambda settled: None
     stderr_level: int | None = None
+    command: str | None = None
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
         self._total = Settled()
         self._paused: dict[str, str] = {}
         self._deaths = 0
-        self._workers: dict[Connection, BaseProcess] = {}
+        self._dispatcher_id: UUID | None = None
         if self.log_level is None:
             self.log_level = conf.LOG_LEVEL
 
@@ -97,11 +95,15 @@ class Supervisor:
         begun = time.monotonic()
         if self.processes > 1:
             refuse_impossible_processes(self.processes)
-        # Without mail there is no need for processes; with held mail only, one can watch it.
-        if self.processes > 1 and claims.something_is_due(aliases(), timezone.now()):
-            self._run_processes()
+        if self.command is None:
+            self._deliver()
         else:
-            self._run_here()
+            row = dispatchers.start(self.command, timezone.now())
+            self._dispatcher_id = row.pk
+            try:
+                self._deliver()
+            finally:
+                self._say_goodbye(row)
         return Totals(
             sent=self._total.sent,
             failed=self._total.failed,
@@ -112,12 +114,26 @@ class Supervisor:
             deaths=self._deaths,
         )
 
+    def _say_goodbye(self, row: Dispatcher) -> None:
+        try:
+            dispatchers.end(row, self._total, timezone.now())
+        except DatabaseFault as fault:
+            logger.warning("The end of dispatcher %s could not be written down: %s", row, fault)
+
+    def _deliver(self) -> None:
+        # Without mail there is no need for processes; with held mail only, one can watch it.
+        if self.processes > 1 and claims.something_is_due(served_aliases(None), timezone.now()):
+            self._run_processes()
+        else:
+            self._run_here()
+
     def _run_here(self) -> None:
         loop = WorkerLoop(
             log_level=_level(self.log_level),
             limit=self.limit,
             should_stop=self._stopping.is_set,
             on_settled=self._settled,
+            dispatcher_id=self._dispatcher_id,
         )
         loop.run()
         self._paused = loop.paused
@@ -129,65 +145,48 @@ class Supervisor:
     # --- processes ----------------------------------------------------------------------------
 
     def _run_processes(self) -> None:
-        limit = None if self.limit is None else -(-self.limit // self.processes)
-        for _ in range(self.processes):
-            self._start(limit)
+        self._crew = Crew(on_settled=self._settled, on_paused=self._paused.update, on_end=self._ended)
+        for share in self._shares():
+            self._start(share)
         try:
-            while self._workers:
+            while self._crew.members:
                 if self._stopping.is_set():
-                    self._tell_all_to_stop()
-                self._listen(limit)
+                    self._crew.stop_all()
+                self._crew.listen(0.1)
         finally:
-            self._tell_all_to_stop()
-            for process in self._workers.values():
-                process.join()
+            self._crew.stop_all()
+            self._crew.join()
+
+    def _shares(self) -> list[int | None]:
+        """Return the limit of each worker."""
+        if self.limit is None:
+            return [None] * self.processes
+        share, more = divmod(self.limit, self.processes)
+        shares = [share + 1] * more + [share] * (self.processes - more)
+        return [share for share in shares if share]
 
     def _start(self, limit: int | None) -> None:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        orders = Orders(
-            settings_module=django_settings.SETTINGS_MODULE,
-            database_names={alias: str(databases[alias].settings_dict["NAME"]) for alias in databases},
-            stderr_level=self.stderr_level,
-            log_level=_level(self.log_level),
-            limit=limit,
+        self._crew.start(
+            Orders(
+                settings_module=django_settings.SETTINGS_MODULE,
+                database_names=database_names(),
+                stderr_level=self.stderr_level,
+                log_level=_level(self.log_level),
+                limit=limit,
+                dispatcher_id=self._dispatcher_id,
+            )
         )
-        process = context.Process(target=run_worker, args=(theirs, orders), name="post_office worker")
-        with _stop_signals_held_back():
-            process.start()
-        theirs.close()
-        self._workers[ours] = process
 
-    def _tell_all_to_stop(self) -> None:
-        for pipe in self._workers:
-            try:
-                pipe.send("stop")
-            except OSError:
-                pass  # it is gone already
-
-    def _listen(self, limit: int | None) -> None:
-        ready = wait(list(self._workers), timeout=0.1)
-        for pipe in [pipe for pipe in self._workers if pipe in ready]:
-            try:
-                message = pipe.recv()
-            except (EOFError, OSError):
-                self._reap(pipe, limit)
-                continue
-            if isinstance(message, Settled):
-                self._settled(message)
-            else:
-                self._paused |= message
-
-    def _reap(self, pipe: Connection, limit: int | None) -> None:
-        process = self._workers.pop(pipe)
-        process.join()
-        pipe.close()
-        if process.exitcode == 0:
+    def _ended(self, member: Member) -> None:
+        exit_code = member.process.exitcode
+        if exit_code == 0:
             return
         self._deaths += 1
-        logger.error("Worker process %s died with exit code %s.", process.pid, process.exitcode)
-        if self._deaths < DEATHS * self.processes and not self._stopping.is_set():
-            self._start(limit)
+        logger.error("Worker process %s died with exit code %s.", member.process.pid, exit_code)
+        left = None if member.orders.limit is None else member.orders.limit - member.attempted
+        enough = left == 0 or self._deaths >= DEATHS * self.processes
+        if not enough and not self._stopping.is_set():
+            self._start(left)
 
 
 @contextmanager
@@ -209,35 +208,6 @@ def stopped_by_signals(supervisor: Supervisor) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _stop_signals_held_back() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C wait, also for a process that is started meanwhile.
-
-    It inherits that. So it does not die of them before it can take them.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no such thing
-        yield
-        return
-    resource_tracker.ensure_running()  # would be started with the process, and end the holding back
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def refuse_impossible_processes(processes: int) -> None:
-    """Raise `CannotStartProcesses` where a worker process could not find its way."""
-    if not hasattr(django_settings, "SETTINGS_MODULE"):
-        raise CannotStartProcesses(processes, "since settings.configure() names no module to load")
-    if multiprocessing.current_process().daemon:
-        raise CannotStartProcesses(processes, "since a daemonic process may have no children")
-    for alias in databases:
-        connection = databases[alias]
-        if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
-            raise CannotStartProcesses(processes, f"since the database {alias!r} is in this process's memory")
 
 
 def _level(log_level: int | None) -> int:

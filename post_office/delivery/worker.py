@@ -10,8 +10,9 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from django.db import Error as DatabaseFault
 from django.db import InterfaceError, OperationalError, router
@@ -22,25 +23,33 @@ from ..conf import conf
 from ..models import Email, Worker
 from ..queue import claims, liveness
 from ..queue.outcomes import Released, Settled
-from .connections import aliases, default_alias
+from .connections import default_alias, served_aliases
 from .deliver import Job, alias_of, attempt, outcome, prepare
+from .line import Line
 from .senders import Result, Senders
 from .unsettled import SETTLE_AFTER, Unsettled
 
 logger = logging.getLogger("post_office")
 
 LOOK_AGAIN = 0.5  # seconds between claims when the last one got less than it asked for
+LONGEST_REST = 5  # seconds between two tries to reach a database that is away for long
 
 
 @dataclass
 class WorkerLoop:
     """Delivers until nothing is due, its limit is reached, or it is told to stop.
 
+    One that has `calls` stays when nothing is due, and when the database is away for however long.
+
     Args:
         log_level: As in LOG_LEVEL.
         limit: Mails to deliver at most; None for all.
         should_stop: Asked often; True ends the run after what is in flight.
         on_settled: Told of each batch of outcomes.
+        calls: How a worker that stays is called when there is new mail.
+        only_aliases: Backends to serve; None for all.
+        only_priorities: Priorities to serve; None for all.
+        dispatcher_id: The program that it is a part of.
     """
 
     log_level: int
@@ -48,6 +57,10 @@ class WorkerLoop:
     should_stop: Callable[[], bool] = lambda: False
     on_settled: Callable[[Settled], None] = lambda settled: None
     threads: int = field(default_factory=lambda: conf.THREADS_PER_PROCESS)
+    calls: Line | None = None
+    only_aliases: Sequence[str] | None = None
+    only_priorities: Sequence[int | None] | None = None
+    dispatcher_id: UUID | None = None
 
     def __post_init__(self) -> None:
         self.total = Settled()
@@ -56,7 +69,7 @@ class WorkerLoop:
         self.paused: dict[str, str] = {}
         self._claimed: deque[Email] = deque()
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
-        self._settle_not_before = 0.0
+        self._database_rests_until = 0.0
         self._claim_not_before = 0.0
         self._accepted = 0
         self._recent: deque[tuple[float, int]] = deque()
@@ -65,11 +78,12 @@ class WorkerLoop:
         self._failing_since: float | None = None
         self._observer = liveness.Observer()
         self._rng = random.Random()
+        self._priorities = claims.PRIORITIES if self.only_priorities is None else self.only_priorities
 
     def run(self) -> Settled:
         """Deliver, and return what was settled."""
-        self._register()
-        self._observer.free_dead(self.row)
+        if not self._arrive():
+            return self.total
         self._senders = Senders(self.threads, self._send)
         try:
             while self._step():
@@ -89,9 +103,11 @@ class WorkerLoop:
         self._feed()
         self._collect()
         self._settle_if_due()
+        if self._database_rests and not self._senders.in_hand:
+            time.sleep(LOOK_AGAIN / 5)
         if self._held:
             return True
-        return not self.stopping and not self._limit_is_reached and self._more_to_come()
+        return not self.stopping and not self._limit_is_reached and self._at_rest()
 
     @property
     def _held(self) -> int:
@@ -104,7 +120,10 @@ class WorkerLoop:
     # --- claim --------------------------------------------------------------------------------
 
     def _claim_if_wanted(self) -> None:
-        if self.stopping or self._limit_is_reached or time.monotonic() < self._claim_not_before:
+        if self.calls is not None and self.calls.was_called():
+            self._claim_not_before = 0.0
+        too_soon = time.monotonic() < self._claim_not_before or self._database_rests
+        if self.stopping or self._limit_is_reached or too_soon:
             return
         room = self._window() - self._held
         if room <= self._held:
@@ -123,9 +142,6 @@ class WorkerLoop:
             return self._claim(room)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("claim mail", fault)
-            self._claim_not_before = time.monotonic() + LOOK_AGAIN
-            if not self._held:
-                time.sleep(LOOK_AGAIN)
             return 0
         self._failing_since = None
         self._claimed.extend(got)
@@ -141,8 +157,8 @@ class WorkerLoop:
         return max(1, min(conf.BATCH_SIZE, max(2 * self.threads, per_second)))
 
     def _aliases(self) -> list[str]:
-        open_aliases = [alias for alias in aliases() if alias not in self.paused]
-        return open_aliases if default_alias() in self.paused else ["", *open_aliases]
+        chosen = served_aliases(self.only_aliases)
+        return [alias for alias in chosen if (alias or default_alias()) not in self.paused]
 
     # --- send ---------------------------------------------------------------------------------
 
@@ -208,16 +224,13 @@ class WorkerLoop:
 
     def _settle_if_due(self) -> None:
         due = self._unsettled.is_due(company_may_come=self._senders.in_hand > 0)
-        if not due or time.monotonic() < self._settle_not_before:
+        if not due or self._database_rests:
             return
         try:
             self._unsettled.settle(self.row)
         except (OperationalError, InterfaceError) as fault:
             # What a server took must be written down: try as long as this process lives.
             self._database_failed("write outcomes", fault)
-            self._settle_not_before = time.monotonic() + LOOK_AGAIN
-            if not self._senders.in_hand:
-                time.sleep(LOOK_AGAIN)
 
     def _settled(self, settled: Settled) -> None:
         self._failing_since = None
@@ -229,13 +242,48 @@ class WorkerLoop:
         connection = databases[router.db_for_write(Email)]
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        given_up = not self._held and now - self._failing_since > conf.LEASE_DURATION.total_seconds()
+        given_up = (
+            self.calls is None
+            and not self._held
+            and now - self._failing_since > conf.LEASE_DURATION.total_seconds()
+        )
         if connection.in_atomic_block or given_up:
             raise fault
         logger.warning("The database did not let us %s, trying again: %s", what, fault)
         connection.close()
+        # The longer it has been away, the longer until it is tried again.
+        away_for = now - self._failing_since
+        self._database_rests_until = now + min(max(LOOK_AGAIN, away_for / 4), LONGEST_REST)
 
-    # --- the end ------------------------------------------------------------------------------
+    @property
+    def _database_rests(self) -> bool:
+        """Whether the database failed a moment ago, and is not to be tried again yet."""
+        return time.monotonic() < self._database_rests_until
+
+    # --- rest and end -------------------------------------------------------------------------
+
+    def _at_rest(self) -> bool:
+        """With nothing held: look for more, or wait for it. Returns False at the end."""
+        if self._database_rests:
+            return True
+        if self.calls is None:
+            return self._more_to_come()
+        # Waiting comes before looking: what is due, but locked by others, must not keep us busy.
+        self.calls.wait()
+        while not self.should_stop() and not self._something_is_due():
+            self._beat_if_due()
+            self.calls.wait()
+        return True
+
+    def _something_is_due(self) -> bool:
+        """Return whether a claim may find mail; this costs less than a claim."""
+        if self._database_rests:
+            return False
+        try:
+            return claims.something_is_due(self._aliases(), timezone.now(), self._priorities)
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("look for mail", fault)
+            return False
 
     def _more_to_come(self) -> bool:
         """With nothing held: look for mail of dead workers, and once more for mail that is due."""
@@ -245,7 +293,6 @@ class WorkerLoop:
             undecided = self._observer.undecided(self.row)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("look for mail of dead workers", fault)
-            time.sleep(LOOK_AGAIN)
             return True
         if undecided:
             self._wait_for(undecided)
@@ -283,17 +330,34 @@ class WorkerLoop:
 
     # --- beats --------------------------------------------------------------------------------
 
+    def _arrive(self) -> bool:
+        """Make our row, and free what the dead held. A worker that stays waits for a database that is
+        away; returns False where it is told to stop meanwhile."""
+        while True:
+            try:
+                self._register()
+                self._observer.free_dead(self.row)
+                return True
+            except (OperationalError, InterfaceError) as fault:
+                if self.calls is None:
+                    raise
+                self._database_failed("begin", fault)
+            while self._database_rests:
+                if self.should_stop():
+                    return False
+                time.sleep(LOOK_AGAIN / 5)
+
     def _register(self) -> None:
         before = liveness.clock()
-        self.row = liveness.register(timezone.now())
-        self._claimer = claims.Claimer(self.row)
+        self.row = liveness.register(timezone.now(), self.dispatcher_id)
+        self._claimer = claims.Claimer(self.row, self._priorities)
         self._beat_at = before
 
     def _beat_if_due(self) -> None:
         # The moment before, not after: the answer of the database may be old when we read it, if this
         # process was suspended meanwhile.
         before = liveness.clock()
-        if before - self._beat_at < liveness.beat_interval():
+        if before - self._beat_at < liveness.beat_interval() or self._database_rests:
             return
         try:
             alive = liveness.beat(self.row, timezone.now())

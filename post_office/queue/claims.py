@@ -35,6 +35,8 @@ class Claimer:
     """
 
     worker: Worker
+    # Those to serve, from high to low; None stands for rows without one.
+    priorities: Sequence[int | None] = PRIORITIES
     _turn: int = 0
     _last: datetime | None = None
     # Moments of claims that were begun and not brought to their end.
@@ -74,11 +76,16 @@ class Claimer:
 
     def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
         if not by_lanes():
-            yield Email.objects.primary().filter(backend_alias__in=aliases).order_by(*conf.SENDING_ORDER)
+            rows = Email.objects.primary().filter(backend_alias__in=aliases)
+            if self.priorities != PRIORITIES:
+                numbers = [number for number in self.priorities if number is not None]
+                no_number = Q(priority__isnull=True) if None in self.priorities else Q()
+                rows = rows.filter(Q(priority__in=numbers) | no_number)
+            yield rows.order_by(*conf.SENDING_ORDER)
             return
         # No backend is always first among its equals.
         self._turn = (self._turn + 1) % max(len(aliases), 1)
-        yield from lanes([*aliases[self._turn :], *aliases[: self._turn]])
+        yield from lanes([*aliases[self._turn :], *aliases[: self._turn]], self.priorities)
 
     def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[int]:
         """Claim from one lane; expire what is found past its time, and look behind it."""
@@ -122,9 +129,9 @@ def by_lanes() -> bool:
     return list(conf.SENDING_ORDER) == PostOfficeSettings.SENDING_ORDER
 
 
-def lanes(aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
+def lanes(aliases: Sequence[str], priorities: Sequence[int | None] = PRIORITIES) -> Iterable[EmailQuerySet]:
     """Return the lanes of these backends, urgent ones first, each in its order."""
-    for priority in PRIORITIES:
+    for priority in priorities:
         for alias in aliases:
             for status in STATUSES:
                 lane = Q(status=status, backend_alias=alias)
@@ -132,9 +139,21 @@ def lanes(aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
                 yield Email.objects.primary().filter(lane).order_by("due_at", "id")
 
 
-def something_is_due(aliases: Sequence[str], now: datetime) -> bool:
-    """Return whether a claim would find mail."""
-    return any(lane.due(now).unheld()[:1] for lane in lanes(["", *aliases]))
+def something_is_due(
+    aliases: Sequence[str], now: datetime, priorities: Sequence[int | None] = PRIORITIES
+) -> bool:
+    """Return whether a claim may find mail.
+
+    Args:
+        aliases: Backends to look for. Mail without an alias is that of "".
+    """
+    # A few looks into the index in one query or two: much less work than a query for each lane.
+    rows = Email.objects.primary().filter(backend_alias__in=aliases, status__in=STATUSES)
+    rows = rows.due(now).unheld().order_by()
+    numbers = [number for number in priorities if number is not None]
+    if rows.filter(priority__in=numbers).exists():
+        return True
+    return None in priorities and rows.filter(priority__isnull=True).exists()
 
 
 def claim_one(email: Email, worker: Worker, now: datetime) -> bool:

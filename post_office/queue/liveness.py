@@ -92,8 +92,12 @@ def _process_started(pid: int) -> int | None:
 # --- our own row ------------------------------------------------------------------------------
 
 
-def register(now: datetime) -> Worker:
-    """Make a row for a worker in this process, and return it."""
+def register(now: datetime, dispatcher_id: UUID | None = None) -> Worker:
+    """Make a row for a worker in this process, and return it.
+
+    Args:
+        dispatcher_id: The program that it is a part of.
+    """
     here = this_process()
     return _workers().create(
         host=here.host,
@@ -102,6 +106,7 @@ def register(now: datetime) -> Worker:
         pid_started=here.pid_started,
         started_at=now,
         beat_at=now,
+        dispatcher_id=dispatcher_id,
     )
 
 

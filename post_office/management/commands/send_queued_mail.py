@@ -28,6 +28,9 @@ class Command(BaseCommand):
             "-p", "--processes", type=int, default=1, help="Worker processes (default: 1, in this process)."
         )
         parser.add_argument(
+            "-m", "--max-mails", type=int, help="Mails to deliver at most in this run (default: all)."
+        )
+        parser.add_argument(
             "-L",
             "--lockfile",
             help=(
@@ -40,13 +43,18 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["processes"] < 1:
-            raise CommandError(f"--processes: {options['processes']} is less than 1.")
+        for name in ("processes", "max_mails"):
+            if options[name] is not None and options[name] < 1:
+                raise CommandError(f"--{name.replace('_', '-')}: {options[name]} is less than 1.")
         stderr_level = logging.INFO if options["verbosity"] > 0 else logging.ERROR
         setup_loghandlers(stderr_level)
         progress = Progress(sys.stderr) if sys.stderr.isatty() and options["verbosity"] > 0 else None
         supervisor = Supervisor(
-            processes=options["processes"], log_level=options["log_level"], stderr_level=stderr_level
+            processes=options["processes"],
+            log_level=options["log_level"],
+            limit=options["max_mails"],
+            stderr_level=stderr_level,
+            command="send_queued_mail",
         )
         if progress:
             supervisor.on_settled = progress.advance

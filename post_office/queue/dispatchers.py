@@ -1,0 +1,84 @@
+"""Dispatchers: the rows by which operators see which programs deliver, and which no longer do.
+
+Nothing of the queue's protocol rests on them: mail is held by workers, and their beats decide. A
+program that stays beats by itself; of one that ends when its work is done, its workers' beats count.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import router
+from django.db.models import F, Q, QuerySet
+
+from ..conf import conf
+from ..models import Dispatcher
+from .liveness import ProcessIdentity, this_process
+from .outcomes import Settled
+
+# For how long a row is kept: of one that ended in order, and of one that did not say that it ends.
+KEEP_ENDED = timedelta(hours=1)
+KEEP_DEAD = timedelta(days=1)
+
+
+def start(command: str, now: datetime) -> Dispatcher:
+    """Make a row for the program in this process, remove old ones, and return it."""
+    here = this_process()
+    started = _dispatchers().create(
+        command=command,
+        host=here.host,
+        boot=here.boot,
+        pid=here.pid,
+        pid_started=here.pid_started,
+        started_at=now,
+        beat_at=now,
+    )
+    remove_old(now)
+    return started
+
+
+def beat(dispatcher: Dispatcher, total: Settled, now: datetime) -> None:
+    """Show that the program lives, and what it has done so far.
+
+    A row that was removed, as of one that could not beat for long, comes back.
+    """
+    if not _write(dispatcher, total, beat=F("beat") + 1, beat_at=now):
+        dispatcher.beat_at = now
+        dispatcher.save(using=router.db_for_write(Dispatcher), force_insert=True)
+
+
+def end(dispatcher: Dispatcher, total: Settled, now: datetime) -> None:
+    """Say that the program ends, and what it has done."""
+    _write(dispatcher, total, beat_at=now, ended_at=now)
+
+
+def is_alive(dispatcher: Dispatcher, now: datetime) -> bool:
+    """Return whether the program runs, as far as one can tell: by its process on this host, elsewhere
+    by the latest beat of it and its workers, which is compared with `now` by the clocks of both hosts.
+    """
+    identity = ProcessIdentity(
+        host=dispatcher.host, boot=dispatcher.boot, pid=dispatcher.pid, pid_started=dispatcher.pid_started
+    )
+    if dispatcher.ended_at is not None or identity.is_gone():
+        return False
+    workers = dispatcher.workers.using(router.db_for_write(Dispatcher)).values_list("beat_at", flat=True)
+    return max(dispatcher.beat_at, *workers, dispatcher.started_at) > now - conf.LEASE_DURATION
+
+
+def remove_old(now: datetime) -> int:
+    """Remove the rows of programs that ended a while ago. Returns how many."""
+    ended = Q(ended_at__lt=now - KEEP_ENDED)
+    dead = Q(ended_at=None, beat_at__lt=now - KEEP_DEAD, workers=None)
+    old = _dispatchers().filter(ended | dead).values_list("pk", flat=True)
+    # By keys, as MariaDB does not delete from a table that it selects from.
+    return _dispatchers().filter(pk__in=list(old)).delete()[0]
+
+
+def _write(dispatcher: Dispatcher, total: Settled, **columns: object) -> int:
+    return _dispatchers().filter(pk=dispatcher.pk).update(
+        sent=total.sent, failed=total.failed, requeued=total.requeued, **columns
+    )  # fmt: skip
+
+
+def _dispatchers() -> QuerySet[Dispatcher]:
+    return Dispatcher.objects.using(router.db_for_write(Dispatcher))

@@ -45,7 +45,7 @@ messages: $(VENV)/test.stamp ## Bring the catalogues of texts up to date, to be 
 check: lint types migrations test ## All of these
 
 clean: ## Remove the environments, the caches, builds and what the demo made
-	rm -rf .venv* .ci/venvs .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv* .ci/venvs .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/conformance/.cache
 	rm -rf demo/demo.sqlite3* demo/demo.log demo/media demo/outbox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

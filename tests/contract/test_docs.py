@@ -29,3 +29,9 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
         if not target.startswith("http"):
             assert (document.parent / target).exists(), target
+
+
+def test_the_page_about_upgrading_says_what_each_migration_costs() -> None:
+    page = (ROOT / "docs" / "upgrading.md").read_text()
+    for migration in sorted((ROOT / "post_office" / "migrations").glob("0*.py"))[1:]:
+        assert f"| `{migration.stem}` |" in page, migration.stem

@@ -44,6 +44,13 @@ class PostOfficeSettings:
     # A list of addresses that get all mail instead of its recipients (to, cc and bcc), for staging.
     # The original recipients are kept in the headers X-Original-To, X-Original-Cc and X-Original-Bcc.
     OVERRIDE_RECIPIENTS: list[str] | None = None
+    # Domains, such as "example.com", to which mail may go; for staging. Other recipients are replaced by
+    # OVERRIDE_RECIPIENTS where that is set, else left out; mail that is left with none fails. Unset: all.
+    ALLOWED_DOMAINS: list[str] | None = None
+    # The name of this environment, such as "production". The queue remembers in which one it was used
+    # first, and a dispatcher of another refuses to send: so a copy of the database sends nothing.
+    # Unset: no such check.
+    ENVIRONMENT: str | None = None
     # How often mail is tried again after a fault that may pass. Unset: for about four days with
     # growing intervals (25 retries). 0: never. What the server refuses for good is never retried.
     MAX_RETRIES: int | None = None

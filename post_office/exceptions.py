@@ -61,6 +61,25 @@ class TemplateGone(PostOfficeError, LookupError):
         super().__init__(f"The template {name!r} was deleted before this mail could be rendered.")
 
 
+class WrongEnvironment(PostOfficeError, RuntimeError):
+    """The queue belongs to another environment: this database is a copy of that one's."""
+
+    def __init__(self, owner: str, here: str) -> None:
+        super().__init__(
+            f"The mail in this database belongs to the environment {owner!r}, and POST_OFFICE['ENVIRONMENT'] "
+            f"is {here!r}: nothing is sent. Run 'manage.py mail_adopt' to send it from here all the same."
+        )
+
+
+class NoAllowedRecipient(PostOfficeError, ValueError):
+    """All recipients of a mail are outside the domains that this environment may send to."""
+
+    def __init__(self, recipients: list[str]) -> None:
+        super().__init__(
+            f"None of the recipients is in POST_OFFICE['ALLOWED_DOMAINS']: {', '.join(recipients)}."
+        )
+
+
 class UnreadableContext(PostOfficeError, ValueError):
     """The context of a mail that was to be rendered on delivery is broken in the database."""
 

@@ -26,7 +26,7 @@ from .lockfile import FileLocked as FileLocked
 from .models import Email, EmailTemplate
 from .models import Log as Log
 from .querysets import EmailQuerySet
-from .queue import liveness, outcomes
+from .queue import environment, liveness, outcomes
 from .signals import email_queued
 
 logger = logging.getLogger("post_office")
@@ -207,6 +207,7 @@ def queue(drafts: list[compose.Draft], log_level: int | None = None) -> list[Ema
 
 
 def _deliver_now(made: compose.Draft, log_level: int | None) -> Email:
+    environment.require_own()
     using = router.db_for_write(Email)
     if conf.NOW_ON_COMMIT and transaction.get_connection(using).in_atomic_block:
         email = storing.store([made])[0]

@@ -439,6 +439,18 @@ class Worker(models.Model):
         return f"{self.host}:{self.pid}"
 
 
+class Environment(models.Model):
+    """The environment that the queue belongs to: one row, or none where that is not kept."""
+
+    name = models.CharField(max_length=255)
+
+    class Meta:
+        app_label = "post_office"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 # Kept for code that imports it from here.
 __all__ = [
     "PRIORITY",

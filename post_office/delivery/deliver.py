@@ -18,7 +18,7 @@ from django.utils import timezone
 from ..conf import conf
 from ..enums import FINISHED, STATUS
 from ..models import Email, Worker
-from ..queue import claims, liveness, outcomes
+from ..queue import claims, environment, liveness, outcomes
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..queue.retry import RetryPolicy
 from ..rendering.message import Parts, assemble, gather
@@ -153,6 +153,7 @@ def dispatch(
     Args:
         worker: The worker that holds the mail already.
     """
+    environment.require_own()
     try:
         if not commit:
             return _send_without_record(email, connection)

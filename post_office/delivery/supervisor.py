@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..models import Dispatcher
-from ..queue import claims, dispatchers
+from ..queue import claims, dispatchers, environment
 from ..queue.outcomes import Settled
 from .connections import served_aliases
 from .crew import Crew, Member, database_names, refuse_impossible_processes
@@ -68,6 +68,7 @@ class Supervisor:
         command: Where the run is a program of its own: its name, for the row by which operators see it.
 
     Raises:
+        WrongEnvironment: The mail in this database is that of another environment.
         CannotStartProcesses: More than one process is asked for where none can be started.
     """
 
@@ -92,6 +93,7 @@ class Supervisor:
         self._stopping.set()
 
     def run(self) -> Totals:
+        environment.require_own()
         begun = time.monotonic()
         if self.processes > 1:
             refuse_impossible_processes(self.processes)

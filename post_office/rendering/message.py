@@ -19,7 +19,6 @@ from django.core.mail.message import EmailAlternative
 
 from ..addresses import join_mailboxes
 from ..compat import relate
-from ..conf import conf
 from ..given import beyond_columns
 from ..models import Attachment, Email
 from . import attachments as files
@@ -27,6 +26,7 @@ from . import source as sources
 from .folding import keep_tokens_whole
 from .inline import is_inline_image
 from .parts import restored
+from .restriction import is_restricted, restricted
 from .templates import Rendered, render_on_delivery
 from .verbatim import usual_layout
 
@@ -105,13 +105,12 @@ def gather(email: Email) -> Parts:
     recipients = {kind: list(given.get(kind, getattr(email, kind))) for kind in ("to", "cc", "bcc")}
     headers = _headers(email, given)
     source = None if email.source is None else bytes(email.source)
-    if conf.OVERRIDE_RECIPIENTS is not None:
-        recipients, originals = _overridden(recipients)
+    if is_restricted():
+        recipients, originals = restricted(recipients, given.pop("recipients", None))
         headers.update(originals)
-        given.pop("recipients", None)
         if source is not None:
-            shown = {"To": join_mailboxes(recipients["to"]), **originals}
-            source = sources.with_headers(source, shown, without=("Cc", "Bcc"))
+            shown = {kind.capitalize(): join_mailboxes(recipients[kind]) for kind in ("to", "cc")}
+            source = sources.with_headers(source, {**shown, **originals})
     return Parts(
         rendered=render_on_delivery(email),
         from_email=given.get("from_email", email.from_email),
@@ -139,16 +138,6 @@ def _attributes(email: Email, given: dict[str, Any]) -> dict[str, Any]:
     columns = {name: getattr(email, name) for name in ("tags", "metadata") if getattr(email, name)}
     exact = {name: given[name] for name in ("tags", "metadata") if name in given}
     return {**columns, **exact, **given.get("attributes", {})}
-
-
-def _overridden(recipients: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Replace all recipients, and keep the originals in headers."""
-    originals = {
-        f"X-Original-{kind.capitalize()}": join_mailboxes(mailboxes)
-        for kind, mailboxes in recipients.items()
-        if mailboxes
-    }
-    return {"to": list(conf.OVERRIDE_RECIPIENTS or ()), "cc": [], "bcc": []}, originals
 
 
 # --- without it ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ They go out as those bytes, whatever serialises them; only the ends of lines are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email import message_from_bytes, policy
 from email.message import Message
 from email.policy import Policy
@@ -56,11 +56,11 @@ def message_id_of(source: bytes) -> str | None:
     return str(found).strip() if found else None
 
 
-def with_headers(source: bytes, headers: Mapping[str, str], *, without: Iterable[str] = ()) -> bytes:
-    """Return a source with these headers in place of those of the same names and of some more."""
+def with_headers(source: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a source with these headers in place of those of the same names; an empty one goes."""
     message = message_from_bytes(source, policy=policy.compat32)
-    for name in {*without, *headers}:
-        del message[name]
     for name, value in headers.items():
-        message[name] = value
+        del message[name]
+        if value:
+            message[name] = value
     return source_of(message)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from ... import mail
 from ...delivery.supervisor import Supervisor, Totals
-from ...exceptions import CannotLock, CannotStartProcesses
+from ...exceptions import CannotLock, CannotStartProcesses, WrongEnvironment
 from ...logutils import setup_loghandlers
 from ...models import Email
 from ...queue.outcomes import Settled
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             supervisor.on_settled = progress.advance
         try:
             totals = mail.deliver_all(supervisor, options["lockfile"])
-        except (CannotStartProcesses, CannotLock) as fault:
+        except (CannotStartProcesses, CannotLock, WrongEnvironment) as fault:
             raise CommandError(str(fault)) from fault
         if progress:
             progress.end()

@@ -14,7 +14,8 @@ from django.conf import settings as django_settings
 class PostOfficeSettings:
     # Where mail goes: alias to backend. A backend is a dotted path, a short name of one of Django's
     # ("smtp", "console", "locmem", "filebased", "dummy", each also with ".EmailBackend"), or
-    # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend. Empty: one alias,
+    # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend, and perhaps with
+    # "FALLBACK": the alias that sends its mail as long as it is out of order. Empty: one alias,
     # "default", which is Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is
     # post_office itself. With Django's MAILERS (6.1), its aliases are known too.
     BACKENDS: Mapping[str, Any] = {}
@@ -60,6 +61,11 @@ class PostOfficeSettings:
     RETRY_BACKOFF: float = 2
     # No interval grows beyond this.
     RETRY_MAX_INTERVAL: timedelta = timedelta(hours=4)
+    # A backend that is out of order (no connection, no login) gets no mail for this long, and then one, to
+    # see whether it works again. Each time that it does not, the next pause is twice as long.
+    BACKEND_PAUSE: timedelta = timedelta(seconds=10)
+    # No pause of a backend that is out of order grows beyond this.
+    BACKEND_MAX_PAUSE: timedelta = timedelta(minutes=10)
     # Send the stored Message-ID through backends other than Django's own, too. Some providers
     # refuse mail that brings one.
     MESSAGE_ID_ENABLED: bool = False

@@ -17,6 +17,7 @@ from . import arguments, compose, lockfile, storing
 from .conf import conf
 from .delivery import deliver
 from .delivery.connections import connections as connections
+from .delivery.connections import validate_alias
 from .delivery.supervisor import Supervisor, Totals, stopped_by_signals
 from .enums import PRIORITY as PRIORITY
 from .enums import STATUS as STATUS
@@ -26,7 +27,7 @@ from .lockfile import FileLocked as FileLocked
 from .models import Email, EmailTemplate
 from .models import Log as Log
 from .querysets import EmailQuerySet
-from .queue import environment, liveness, outcomes
+from .queue import brakes, environment, liveness, outcomes
 from .signals import email_queued
 
 logger = logging.getLogger("post_office")
@@ -247,6 +248,40 @@ def cancel(emails: Iterable[Email]) -> int:
 def requeue(emails: Iterable[Email]) -> int:
     """Put finished mail into the queue again, whatever became of it. Returns how many."""
     return outcomes.requeue([email.pk for email in emails], timezone.now())
+
+
+# --- brakes -----------------------------------------------------------------------------------
+
+
+def pause(backend: str = "", *, by: str = "") -> bool:
+    """Hold the mail of one backend, or all mail, until it is resumed.
+
+    Every worker on every host sees it within a second. What is in the hands of a server then goes on
+    its way; all else stays in the queue, mail with priority "now", too. A fallback does not take over.
+
+    Args:
+        backend: Alias in BACKENDS or MAILERS; "" for all mail.
+        by: Who does it, for those who wonder.
+
+    Returns:
+        False where it was paused already, and nothing is changed.
+
+    Raises:
+        UnknownBackend: None is configured under the alias.
+    """
+    return brakes.pause(validate_alias(backend) or brakes.EVERYTHING, by=by, now=timezone.now())
+
+
+def resume(backend: str = "", *, by: str = "") -> bool:
+    """Let go what `pause` with the same argument held. Returns False where nothing did.
+
+    One backend that is out of order is also tried again at once. Resuming all mail does not resume a
+    backend that was paused by itself.
+
+    Raises:
+        UnknownBackend: None is configured under the alias.
+    """
+    return brakes.resume(validate_alias(backend) or brakes.EVERYTHING, by=by, now=timezone.now())
 
 
 # --- delivering -------------------------------------------------------------------------------

@@ -451,11 +451,38 @@ class Environment(models.Model):
         return self.name
 
 
+class BackendState(models.Model):
+    """What all dispatchers know of one backend: whether it may be used. Written by `queue.brakes` alone.
+
+    The row "*" is about all of them together.
+    """
+
+    alias = models.CharField(_("Backend alias"), max_length=64, primary_key=True)
+    # A brake pulled by hand holds until it is let go.
+    paused_at = models.DateTimeField(null=True)
+    paused_by = models.CharField(max_length=255, default="")
+    # A circuit breaker: no mail until then, and after that the probe of one worker, who may take until
+    # `probing_until`.
+    out_of_order_until = models.DateTimeField(null=True)
+    probing_until = models.DateTimeField(null=True)
+    faults = models.PositiveIntegerField(default=0)
+    reason = models.TextField(default="")
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = _("Backend")
+        verbose_name_plural = _("Backends")
+
+    def __str__(self) -> str:
+        return self.alias
+
+
 # Kept for code that imports it from here.
 __all__ = [
     "PRIORITY",
     "STATUS",
     "Attachment",
+    "BackendState",
     "Dispatcher",
     "Email",
     "EmailTemplate",

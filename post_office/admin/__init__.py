@@ -6,6 +6,7 @@ the columns of the queue's protocol; what changes the state of a mail goes throu
 
 from .actions import cancel, requeue
 from .attachments import AttachmentAdmin
+from .backends import BackendStateAdmin
 from .emails import EmailAdmin
 from .forms import EmailTemplateAdminForm, EmailTemplateAdminFormSet
 from .inlines import AttachmentInline, LogInline
@@ -16,6 +17,7 @@ from .widgets import CommaSeparatedEmailWidget, SubjectField
 __all__ = [
     "AttachmentAdmin",
     "AttachmentInline",
+    "BackendStateAdmin",
     "CommaSeparatedEmailWidget",
     "EmailAdmin",
     "EmailTemplateAdmin",

@@ -8,8 +8,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..delivery.connections import aliases
-from ..delivery.deliver import alias_of
+from ..delivery.connections import alias_of, aliases
 from ..enums import STATUS
 from ..models import Email
 from . import preview

@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy
 
 from ..addresses import join_mailboxes
 from ..conf import conf
-from ..delivery.deliver import alias_of
+from ..delivery.connections import alias_of
 from ..enums import FINISHED, OPEN, STATUS
 from ..models import Email, Log
-from ..queue import outcomes
+from ..queue import brakes, outcomes
 from .display import when
 
 
@@ -67,7 +67,8 @@ def _resend(email: Email, actor: str) -> Said:
     email.dispatch()
     row = Email.objects.primary().get(pk=email.pk)
     log = logs.filter(pk__gt=last).first()
-    reason = log.message.rstrip(". \n") if log is not None and log.message else _("the reason was not logged")
+    reason = (log.message if log else brakes.read().sentence(alias_of(row))).rstrip(". \n")
+    reason = reason or _("the reason was not logged")
     return _said_of_delivery(row, reason, tried=(row.number_of_retries or 0) > retries)
 
 

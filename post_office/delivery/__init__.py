@@ -14,6 +14,6 @@ what a thread took and is not settled yet: outcomes are written when 20 ms have 
 waiting, so that is how much a crash can repeat.
 
 A fault of one mail is that mail's outcome and never stops another. A fault of a backend (it cannot
-be reached, or refuses our login) is nobody's attempt: its mail is released, and the run leaves
-that backend alone.
+be reached, or refuses our login) is nobody's attempt: its mail is released, and all workers leave
+that backend alone until one of them has found out that it works again.
 """

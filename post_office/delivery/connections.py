@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.mail.backends import console, dummy, locmem
 from django.core.mail.backends.base import BaseEmailBackend
@@ -18,6 +18,9 @@ from django.utils.module_loading import import_string
 from .. import compat
 from ..conf import conf
 from ..exceptions import SelfReferringBackend, UnknownBackend
+
+if TYPE_CHECKING:
+    from ..models import Email
 
 logger = logging.getLogger("post_office")
 
@@ -88,6 +91,11 @@ def queueing_mailers() -> dict[str, dict[str, Any]]:
         for alias, entry in compat.mailers().items()
         if _queues_mail(import_string(entry.get("BACKEND", SMTP)))
     }
+
+
+def alias_of(email: Email) -> str:
+    """Return the alias that delivers a mail."""
+    return delivering_alias(email.backend_alias) if email.backend_alias else default_alias()
 
 
 def validate_alias(alias: str) -> str:

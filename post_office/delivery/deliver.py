@@ -18,13 +18,14 @@ from django.utils import timezone
 from ..conf import conf
 from ..enums import FINISHED, STATUS
 from ..models import Email, Worker
-from ..queue import claims, environment, liveness, outcomes
+from ..queue import brakes, claims, environment, liveness, outcomes
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..queue.retry import RetryPolicy
 from ..rendering.message import Parts, assemble, gather
 from .classify import Fault, Kind, classify_content, classify_opening, classify_sending
-from .connections import connections, default_alias, delivering_alias, wants_message_id
+from .connections import alias_of, connections, wants_message_id
 from .receipts import Receipt, provider_id
+from .routes import Way, find_way
 
 if TYPE_CHECKING:
     from django.core.mail.backends.base import BaseEmailBackend
@@ -50,21 +51,17 @@ class Job:
     parts: Parts
 
 
-def prepare(email: Email) -> Job | Fault:
-    """Gather what the attempt needs; on the thread that may use the database.
+def prepare(email: Email, alias: str) -> Job | Fault:
+    """Gather what an attempt by this backend needs; on the thread that may use the database.
 
     A fault of the database is nobody's attempt, and raised.
     """
     try:
-        return Job(email=email, alias=alias_of(email), parts=gather(email))
+        return Job(email=email, alias=alias, parts=gather(email))
     except (OperationalError, InterfaceError):
         raise
     except Exception as exception:  # whatever a template raises is this mail's fault alone
         return _logged(email, classify_content(exception), exception)
-
-
-def alias_of(email: Email) -> str:
-    return delivering_alias(email.backend_alias) if email.backend_alias else default_alias()
 
 
 def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | Fault:
@@ -105,15 +102,16 @@ def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
         raise NotAccepted("The backend reports that it sent no message.")
 
 
-def outcome(email: Email, result: Receipt | Fault, now: datetime, rng: random.Random) -> Outcome:
-    """Decide what an attempt came to."""
+def outcome(
+    email: Email, result: Receipt | Fault, now: datetime, rng: random.Random, *, alias: str
+) -> Outcome:
+    """Decide what an attempt by the backend of this alias came to."""
     if isinstance(result, Receipt):
-        return Sent(backend=alias_of(email), provider_id=result.provider_id)
-    return _outcome_of_fault(email, result, now, rng)
+        return Sent(backend=alias, provider_id=result.provider_id)
+    return _outcome_of_fault(email, result, now, rng, alias)
 
 
-def _outcome_of_fault(email: Email, fault: Fault, now: datetime, rng: random.Random) -> Outcome:
-    alias = alias_of(email)
+def _outcome_of_fault(email: Email, fault: Fault, now: datetime, rng: random.Random, alias: str) -> Outcome:
     report = Report(
         message=fault.message, exception_type=fault.exception_type, code=fault.code, answer=fault.answer
     )
@@ -161,14 +159,34 @@ def dispatch(
             if worker is None and not _claim(email, holder):
                 email.refresh_from_db(fields=["status"])
                 return email.status
-            job = prepare(email)
-            result = attempt(job, connection) if isinstance(job, Job) else job
-            decided = outcome(email, result, timezone.now(), random.Random())
+            decided = _deliver(email, connection)
             _settle(email, decided, holder, conf.LOG_LEVEL if log_level is None else log_level)
         return email.status
     finally:
         if disconnect_after_delivery:
             connections.close()
+
+
+def _deliver(email: Email, connection: BaseEmailBackend | None) -> Outcome:
+    """Make one attempt, unless the brakes are on. A connection that is given is used in any case."""
+    # Inside a transaction of the caller's we only look: what we wrote of the backend would be locked,
+    # and for others not so, until that transaction ends.
+    may_write = not transaction.get_connection(router.db_for_write(Email)).in_atomic_block
+    way = Way(alias=alias_of(email)) if connection else find_way(alias_of(email), may_probe=may_write)
+    if way is None:
+        return Released(backend=alias_of(email))
+    rng = random.Random()
+    job = prepare(email, way.alias)
+    result = attempt(job, connection) if isinstance(job, Job) else job
+    decided = outcome(email, result, timezone.now(), rng, alias=way.alias)
+    if may_write and connection is None:
+        brakes.learn(
+            decided if isinstance(job, Job) else Released(backend=way.alias),
+            is_probe=way.is_probe,
+            now=timezone.now(),
+            rng=rng,
+        )
+    return decided
 
 
 def _settle(email: Email, result: outcomes.Outcome, holder: Worker, log_level: int) -> None:

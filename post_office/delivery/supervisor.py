@@ -44,7 +44,7 @@ class Totals:
     requeued: int
     released: int
     seconds: float
-    # Backends that could not be reached, with the reason.
+    # Backends whose mail waits, each with a sentence that says why.
     paused: dict[str, str] = field(default_factory=dict)
     # Worker processes that died.
     deaths: int = 0

@@ -22,10 +22,11 @@ from django.utils import timezone
 from ..conf import conf
 from ..models import Email, Worker
 from ..queue import claims, liveness
-from ..queue.outcomes import Released, Settled
-from .connections import default_alias, served_aliases
-from .deliver import Job, alias_of, attempt, outcome, prepare
+from ..queue.outcomes import Outcome, Released, Settled
+from .connections import alias_of
+from .deliver import Job, attempt, outcome, prepare
 from .line import Line
+from .routes import Routes
 from .senders import Result, Senders
 from .unsettled import SETTLE_AFTER, Unsettled
 
@@ -65,7 +66,7 @@ class WorkerLoop:
     def __post_init__(self) -> None:
         self.total = Settled()
         self.stopping = False
-        # Backends that are out of order, with the reason; this run leaves them alone.
+        # Filled at the end: backends whose mail waits, each with a sentence that says why.
         self.paused: dict[str, str] = {}
         self._claimed: deque[Email] = deque()
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
@@ -79,6 +80,7 @@ class WorkerLoop:
         self._observer = liveness.Observer()
         self._rng = random.Random()
         self._priorities = claims.PRIORITIES if self.only_priorities is None else self.only_priorities
+        self._routes = Routes(self._rng, self.only_aliases, self._priorities)
 
     def run(self) -> Settled:
         """Deliver, and return what was settled."""
@@ -88,6 +90,7 @@ class WorkerLoop:
         try:
             while self._step():
                 pass
+            self._say_what_waits()
         finally:
             # After a fault of our own, threads give back what they have not begun.
             self.stopping = True
@@ -99,6 +102,7 @@ class WorkerLoop:
         self._beat_if_due()
         if not self.stopping and self.should_stop():
             self._stop()
+        self._look_at_brakes()
         self._claim_if_wanted()
         self._feed()
         self._collect()
@@ -117,6 +121,29 @@ class WorkerLoop:
     def _limit_is_reached(self) -> bool:
         return self.limit is not None and self._accepted >= self.limit
 
+    # --- brakes -------------------------------------------------------------------------------
+
+    def _look_at_brakes(self) -> None:
+        """Learn which backends may be used, and give back what waits here for one that may not."""
+        try:
+            if not self._routes.refresh():
+                return
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("look at the brakes", fault)
+            return
+        waiting, self._claimed = self._claimed, deque()
+        for email in waiting:
+            if self._routes.by(email):
+                self._claimed.append(email)
+            else:
+                self._note(email, Released(backend=alias_of(email)))
+
+    def _learn(self, email: Email, decided: Outcome) -> None:
+        try:
+            self._routes.learn(email, decided)
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("write what a backend is like", fault)
+
     # --- claim --------------------------------------------------------------------------------
 
     def _claim_if_wanted(self) -> None:
@@ -133,20 +160,26 @@ class WorkerLoop:
 
     def _claim(self, room: int) -> int:
         """Claim up to `room` mails; returns how many came."""
-        if self.limit is not None:
-            room = min(room, self.limit - self._accepted)
+        before = self._accepted
         try:
-            got = self._claimer.claim(room, self._aliases(), timezone.now())
+            self._accept(self._routes.probe(self._claimer, timezone.now()))
+            room -= self._accepted - before
+            if self.limit is not None:
+                room = min(room, self.limit - self._accepted)
+            if room > 0:
+                self._accept(self._claimer.claim(room, self._routes.open_aliases(), timezone.now()))
         except liveness.TakenForDead:
             self._start_anew()
             return self._claim(room)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("claim mail", fault)
-            return 0
-        self._failing_since = None
-        self._claimed.extend(got)
-        self._accepted += len(got)
-        return len(got)
+        else:
+            self._failing_since = None
+        return self._accepted - before
+
+    def _accept(self, claimed: list[Email]) -> None:
+        self._claimed.extend(claimed)
+        self._accepted += len(claimed)
 
     def _window(self) -> int:
         """Return how much to hold: a second's worth, so that urgent mail need not wait for more."""
@@ -155,10 +188,6 @@ class WorkerLoop:
             self._recent.popleft()
         per_second = sum(count for _, count in self._recent)
         return max(1, min(conf.BATCH_SIZE, max(2 * self.threads, per_second)))
-
-    def _aliases(self) -> list[str]:
-        chosen = served_aliases(self.only_aliases)
-        return [alias for alias in chosen if (alias or default_alias()) not in self.paused]
 
     # --- send ---------------------------------------------------------------------------------
 
@@ -177,11 +206,12 @@ class WorkerLoop:
         """Give one mail to the threads, or back to the queue where it is not to go now."""
         # What expired since it was claimed is for the next claim to say so.
         expired = email.expires_at is not None and email.expires_at <= timezone.now()
-        if expired or alias_of(email) in self.paused:
+        alias = self._routes.by(email)
+        if expired or alias is None:
             self._note(email, Released(backend=alias_of(email)))
             return
         try:
-            job = prepare(email)
+            job = prepare(email, alias)
         except (OperationalError, InterfaceError) as fault:
             self._note(email, Released(backend=alias_of(email)))
             self._database_failed("prepare a mail", fault)
@@ -189,13 +219,14 @@ class WorkerLoop:
         if isinstance(job, Job):
             self._senders.give(job)
         else:
+            self._routes.abandon_probe(email)
             self._note(email, job)
 
     def _send(self, job: Job) -> Result:
         """Send one mail; on a sending thread."""
         # A process that was suspended may have been taken for dead meanwhile.
         out_of_touch = liveness.clock() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2
-        if self.stopping or job.alias in self.paused or out_of_touch:
+        if self.stopping or out_of_touch or not self._routes.may_begin(job.email, job.alias):
             return Released(backend=job.alias)
         return attempt(job)
 
@@ -210,17 +241,12 @@ class WorkerLoop:
     def _note(self, email: Email, result: Result) -> None:
         """Decide what an attempt came to, and keep it for the next settle."""
         if not isinstance(result, Released):
-            decided = outcome(email, result, timezone.now(), self._rng)
+            alias = self._routes.used_by(email)
+            decided = outcome(email, result, timezone.now(), self._rng, alias=alias)
         else:
             decided = result
-        if isinstance(decided, Released) and decided.report is not None:
-            self._pause(decided.backend, decided.report.message)
         self._unsettled.add(email, decided)
-
-    def _pause(self, alias: str, reason: str) -> None:
-        if alias not in self.paused:
-            logger.error("Backend %s is out of order, its mail waits: %s", alias, reason)
-            self.paused[alias] = reason
+        self._learn(email, decided)
 
     def _settle_if_due(self) -> None:
         due = self._unsettled.is_due(company_may_come=self._senders.in_hand > 0)
@@ -280,10 +306,17 @@ class WorkerLoop:
         if self._database_rests:
             return False
         try:
-            return claims.something_is_due(self._aliases(), timezone.now(), self._priorities)
+            self._routes.refresh()
+            return claims.something_is_due(self._routes.of_interest(), timezone.now(), self._priorities)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("look for mail", fault)
             return False
+
+    def _say_what_waits(self) -> None:
+        try:
+            self.paused = self._routes.sentences(timezone.now())
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("see what waits", fault)
 
     def _more_to_come(self) -> bool:
         """With nothing held: look for mail of dead workers, and once more for mail that is due."""
@@ -291,12 +324,15 @@ class WorkerLoop:
             if self._observer.free_dead(self.row) or self._claim(self._window()):
                 return True
             undecided = self._observer.undecided(self.row)
+            probed = self._routes.is_probed_elsewhere(timezone.now())
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("look for mail of dead workers", fault)
             return True
         if undecided:
             self._wait_for(undecided)
-        return bool(undecided)
+        elif probed:
+            time.sleep(SETTLE_AFTER)
+        return bool(undecided) or probed
 
     def _wait_for(self, undecided: list[Worker]) -> None:
         self._waiting_since = self._waiting_since or time.monotonic()
@@ -373,6 +409,7 @@ class WorkerLoop:
         """Others have our mail by now. What is in flight is settled in vain, and says so."""
         logger.error("Worker %s was taken for dead; it starts anew.", self.row)
         self._claimed.clear()
+        self._routes.forget_probes()
         while self._senders.in_hand:
             for email, result in self._senders.results(wait=SETTLE_AFTER):
                 self._note(email, result)

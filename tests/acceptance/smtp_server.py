@@ -7,6 +7,7 @@ it answers: a client that is killed in between has handed the mail over all the 
 import asyncio
 import socket
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -43,6 +44,7 @@ class SMTPServer:
 
     Attributes:
         accepted: Mails in the order in which they arrived.
+        arrivals: When each of them did, in seconds since the epoch.
         refusals: Recipient to answer, such as "550 No such user".
         hang_ups: Recipient to how many times the connection is cut instead of an answer to the mail.
         seconds_per_mail: How long an answer takes.
@@ -52,6 +54,7 @@ class SMTPServer:
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []
+        self.arrivals: list[float] = []
         self.refusals: dict[str, str] = {}
         self.refused: list[str] = []
         self.hang_ups: Counter[str] = Counter()
@@ -153,6 +156,7 @@ class SMTPServer:
 
     def _record(self, envelope: Envelope) -> None:
         with self._changed:
+            self.arrivals.append(time.time())
             self.accepted.append(
                 Accepted(
                     sender=str(envelope.mail_from),

@@ -13,7 +13,6 @@ from post_office.backends import EmailBackend
 from post_office.checks import check_backends, check_delivery_for_deployment, check_mailers
 from post_office.compat import HAS_MAILERS
 from post_office.delivery import connections as conn
-from post_office.delivery.deliver import alias_of
 from post_office.exceptions import SelfReferringBackend, UnknownBackend
 from post_office.models import PRIORITY, STATUS, Email
 
@@ -176,7 +175,7 @@ def test_each_way_into_the_queue_has_its_way_out(two_queues: Any) -> None:
     mail.send("ann@example.com", "me@example.com", backend="newsletter")
     mail.send("ann@example.com", "me@example.com", backend="bulk")
     mail.send("ann@example.com", "me@example.com")
-    assert [(alias_of(email), email.priority) for email in Email.objects.order_by("id")] == [
+    assert [(conn.alias_of(email), email.priority) for email in Email.objects.order_by("id")] == [
         ("smtp", PRIORITY.medium),
         ("bulk", PRIORITY.low),
         ("bulk", PRIORITY.medium),

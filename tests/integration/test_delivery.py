@@ -177,6 +177,7 @@ def test_a_backend_that_cannot_be_reached_costs_no_attempt_and_stops_no_other(
     assert {row(email).status for email in good} == {STATUS.sent}
     assert "Backend default is out of order" in caplog.text
     faults.clear()
+    mail.resume("default")
     assert mail.send_queued() == (20, 0, 0)
 
 

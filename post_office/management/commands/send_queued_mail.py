@@ -74,8 +74,8 @@ class Command(BaseCommand):
             f"{totals.attempted} attempted, {totals.sent} sent, {totals.failed} failed, "
             f"{totals.requeued} requeued, {totals.seconds:.1f} seconds"
         )
-        for alias, reason in totals.paused.items():
-            self.stdout.write(f"Backend {alias} is out of order, its mail waits for the next run: {reason}")
+        for sentence in totals.paused.values():
+            self.stdout.write(sentence)
         if totals.deaths:
             raise CommandError(f"{totals.deaths} worker processes died; see the log.")
 

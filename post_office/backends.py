@@ -46,8 +46,6 @@ class EmailBackend(BaseEmailBackend):
         # With an alias, of MAILERS, Django refuses what is left over.
         super().__init__(**kwargs)
         self.fail_silently = fail_silently
-        # Before 6.1, backends know no alias.
-        self.alias: str = kwargs.get("alias", DEFAULT_ALIAS)
         self.using = using
         self.priority = priority
 
@@ -73,8 +71,8 @@ class EmailBackend(BaseEmailBackend):
             if not message.recipients():
                 return None
             if message is in_delivery.get():
-                # Some backend in between wraps this one.
-                raise SelfReferringBackend(self.alias)
+                # Some backend in between wraps this one. Before 6.1, backends know no alias.
+                raise SelfReferringBackend(getattr(self, "alias", None) or DEFAULT_ALIAS)
             _warn_about_connection(message)
             return compose.of_message(message, priority=self.priority, backend=self.using)
         except Exception:

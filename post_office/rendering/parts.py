@@ -19,7 +19,7 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.message import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAttachment
 
-from ..compat import HAS_MODERN_EMAIL, mime_part
+from ..compat import HAS_MODERN_EMAIL, built, mime_part
 from ..headers import storable
 from ..models import Attachment
 from .attachments import Upload
@@ -56,7 +56,7 @@ def _is_usual(name: Any, mimetype: Any) -> bool:
 def _form(content: Any) -> tuple[str, bytes]:
     """Return the form of a content, and the bytes to store."""
     if isinstance(content, EmailMessage):
-        content = content.message()
+        content = built(content)
     if isinstance(content, Message):
         return _form_of_message(content)
     if isinstance(content, (bytes, bytearray, memoryview)):
@@ -77,9 +77,13 @@ def is_modern(message: Message) -> bool:
 
 
 def source_of(message: Message, policy: Policy | None = None) -> bytes:
-    """Return the bytes of a message or part, with lines that begin with "From " left alone."""
+    """Return the bytes of a message or part, with "\\n" at the end of lines.
+
+    Lines that begin with "From " are left alone.
+    """
     lines = BytesIO()
-    BytesGenerator(lines, mangle_from_=False, policy=policy or message.policy).flatten(message)
+    policy = (policy or message.policy).clone(linesep="\n")
+    BytesGenerator(lines, mangle_from_=False, policy=policy).flatten(message)
     return lines.getvalue()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 
+from ..compat import built
 from ..exceptions import CannotStore
 from ..given import ADDRESSES, COLUMNS, headers_column
 from ..headers import storable
@@ -64,10 +65,10 @@ def take_apart(message: EmailMessage) -> Verbatim:
         CannotStore: An attribute for the provider is no plain value.
         ValueError: Whatever Django raises for a message that it cannot build.
     """
-    built = message.message()  # raises for what Django itself would refuse
+    whole = built(message)  # raises for what Django itself would refuse
     text, html, layout = _bodies(message)
     given = {**_fields(message), **_headers(message), **_attributes(message), **layout}
-    source = source_of(built) if _builds_itself(message) else None
+    source = source_of(whole) if _builds_itself(message) else None
     return Verbatim(
         columns={
             **{name: _column(name, value) for name, value in given.items() if name in COLUMNS},
@@ -225,7 +226,7 @@ def usual_layout(text: str, html: str) -> list[Any]:
 
 def _reference(content: Any, columns: dict[str, str]) -> dict[str, Any]:
     if isinstance(content, EmailMessage):
-        content = content.message()
+        content = built(content)
     if isinstance(content, Message):
         return {"message": source_of(content), "modern": is_modern(content)}
     if isinstance(content, str) and content in columns:

@@ -34,7 +34,6 @@ _OPTION = "gives an option that no backend has; the queue says in a warning that
 _SILENCE = "wants a warning, as the backend does nothing with fail_silently; the queue honours it"
 _NOBODY = "sends a message to nobody, of which the queue accepts none, as Django's SMTP backend does"
 _SURROGATE = "puts half of a surrogate pair into a body without Python's own check of it"
-_ALIAS = "wants a backend without an alias to say that it has none"
 
 _BY_SERIES = {
     (5, 2): {
@@ -58,8 +57,6 @@ _BY_SERIES = {
         "EmailMessageTests.test_message_policy_smtputf8": _POLICY,
         "GetConnectionTests.test_arbitrary_keyword": _OPTION,
         "LocmemBackendTests.test_adds_sent_using_attribute": _NOBODY,
-        "MailersCompatibilityTests.test_default_mailer_with_no_settings": _ALIAS,
-        "SharedEmailBackendTests.test_alias_is_optional_during_transition_to_mailers": _ALIAS,
         "SharedEmailBackendTests.test_fail_silently_arg_accepted": _SILENCE,
         "SharedEmailBackendTests.test_unknown_kwargs_ignored": _OPTION,
     },

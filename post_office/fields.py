@@ -192,8 +192,10 @@ def ContextField(**options: Any) -> models.Field[Any, Any]:
             return name, "post_office.fields.ContextField", [], kept
 
         def from_db_value(self, value: Any, *args: Any) -> Any:
+            # Not every class of field has something to do here.
+            read = getattr(super(), "from_db_value", None)
             try:
-                return super().from_db_value(value, *args)
+                return read(value, *args) if read else value
             except Exception as fault:
                 # Raised here, it would stop the mails that are read along with this one.
                 return Unreadable(fault)

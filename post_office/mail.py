@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -137,7 +138,8 @@ def send_many(kwargs_list: Iterable[Mapping[str, Any]]) -> list[Email]:
 
     Raises what `send` raises, before any row is made; and ValueError for priority "now".
     """
-    drafts = compose.each(_without_commit(kwargs) for kwargs in kwargs_list)
+    known = inspect.signature(send).parameters
+    drafts = compose.each(_of_send_many(kwargs, known) for kwargs in kwargs_list)
     return queue(drafts) if drafts else []
 
 
@@ -231,7 +233,9 @@ def _refuse_without_commit(priority: int | str | None, attachments: Any) -> None
         raise InvalidArgument("Can't add attachments with send_many()")
 
 
-def _without_commit(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _of_send_many(kwargs: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := kwargs.keys() - known.keys():
+        raise TypeError(f"send_many: {', '.join(sorted(map(repr, unknown)))}: no argument of send().")
     arguments = {key: value for key, value in kwargs.items() if key not in ("commit", "log_level")}
     _refuse_without_commit(arguments.get("priority"), None)
     return arguments

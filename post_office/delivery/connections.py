@@ -43,7 +43,7 @@ def backends() -> dict[str, dict[str, Any]]:
     if configured or compat.mailers_are_configured():
         return configured
     path = full_path(conf.EMAIL_BACKEND or compat.legacy_email_backend())
-    return {DEFAULT_ALIAS: {"BACKEND": SMTP if _queues_mail(import_string(path)) else path, "OPTIONS": {}}}
+    return {DEFAULT_ALIAS: {"BACKEND": SMTP if _is_queue(path) else path, "OPTIONS": {}}}
 
 
 def aliases() -> list[str]:
@@ -87,9 +87,7 @@ def _options_of_queue(alias: str) -> dict[str, Any] | None:
 def queueing_mailers() -> dict[str, dict[str, Any]]:
     """Return those entries of MAILERS that put mail into this queue."""
     return {
-        alias: entry
-        for alias, entry in compat.mailers().items()
-        if _queues_mail(import_string(entry.get("BACKEND", SMTP)))
+        alias: entry for alias, entry in compat.mailers().items() if _is_queue(entry.get("BACKEND", SMTP))
     }
 
 
@@ -210,3 +208,11 @@ def full_path(name: str) -> str:
 
 def _queues_mail(backend_class: type) -> bool:
     return bool(getattr(backend_class, QUEUES_MAIL, False))
+
+
+def _is_queue(path: str) -> bool:
+    """Return whether the backend at a path queues mail. A check names one that cannot be imported."""
+    try:
+        return _queues_mail(import_string(path))
+    except ImportError:
+        return False

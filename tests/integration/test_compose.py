@@ -430,3 +430,9 @@ def test_a_tag_metadata_or_an_object_that_cannot_be_kept_is_refused(argument: st
 def test_a_message_id_of_the_callers_own_is_known_by_the_queue() -> None:
     email = mail.send("ann@example.com", "me@example.com", headers={"message-id": "<own@example.com>"})
     assert email.message_id == "<own@example.com>"
+
+
+def test_send_many_names_an_argument_that_send_does_not_have() -> None:
+    with pytest.raises(TypeError, match="send_many: 'adresses': no argument of send"):
+        mail.send_many([{"recipients": "ann@example.com"}, {"adresses": "ann@example.com"}])
+    assert not Email.objects.exists()

@@ -265,3 +265,10 @@ def test_a_thread_keeps_what_it_opened_until_it_closes_it(backends: Any) -> None
     assert conn.connections.all() == []
     assert conn.connections["default"] is not one
     conn.connections.close()
+
+
+def test_an_email_backend_that_cannot_be_imported_is_named_by_a_check(settings: Any) -> None:
+    settings.POST_OFFICE = {}
+    settings.EMAIL_BACKEND = "no.such.Backend"
+    (error,) = check_backends()
+    assert (error.id, "'no.such.Backend' cannot be imported" in error.msg) == ("post_office.E001", True)

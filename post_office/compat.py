@@ -96,6 +96,22 @@ def built(email_message: EmailMessage) -> Message:
         return email_message.message()
 
 
+def smtp_form(email_message: EmailMessage, backend: SMTPBackend) -> tuple[str, list[str], bytes]:
+    """Return sender, recipients and bytes as Django's SMTP backend hands them to smtplib.
+
+    Raises ValueError for an address that it refuses.
+    """
+    if HAS_MODERN_EMAIL:
+        sender = backend.prep_address(email_message.from_email)
+        recipients = [backend.prep_address(mailbox) for mailbox in email_message.recipients()]
+        return sender, recipients, built(email_message).as_bytes()
+    encoding = email_message.encoding or settings.DEFAULT_CHARSET
+    sanitize = message.sanitize_address  # type: ignore[attr-defined, unused-ignore]
+    sender = sanitize(email_message.from_email, encoding)
+    recipients = [sanitize(mailbox, encoding) for mailbox in email_message.recipients()]
+    return sender, recipients, built(email_message).as_bytes(linesep="\r\n")  # type: ignore[call-arg, unused-ignore]
+
+
 def connection_of(email_message: EmailMessage) -> Any:
     """Return the connection that a message was made with, if any."""
     return vars(email_message).get("_connection") or vars(email_message).get("connection")

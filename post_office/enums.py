@@ -1,4 +1,4 @@
-"""The closed sets that are stored as numbers. The numbers are in databases: never change one."""
+"""The closed sets that are stored. Their values are in databases: never change one."""
 
 from typing import NamedTuple
 
@@ -22,8 +22,17 @@ class Status(NamedTuple):
     canceled: int = 5
 
 
+class Answer(NamedTuple):
+    """What a server said of one recipient; `deferred` is asked again."""
+
+    accepted: str = "accepted"
+    refused: str = "refused"
+    deferred: str = "deferred"
+
+
 PRIORITY = Priority()
 STATUS = Status()
+ANSWER = Answer()
 
 PRIORITY_CHOICES = [
     (PRIORITY.low, _("low")),

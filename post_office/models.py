@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from .rendering.message import BuiltMessage
 
 
-# The columns of a claim. Written by queue/claims, outcomes and liveness only.
-CLAIM = frozenset({"worker", "claimed_at", "claims"})
+# The columns of a claim, written by queue/claims, outcomes and liveness only; and what a delivery heard.
+QUEUES_OWN: dict[str, Any] = {"worker": None, "claimed_at": None, "claims": 0, "answers": None}
 
 
 class Email(models.Model):
@@ -112,6 +112,10 @@ class Email(models.Model):
     # What the provider that took the mail knows it by.
     provider_id = models.CharField(_("Provider's id"), max_length=255, null=True, blank=True, editable=False)
 
+    # What the server said of each recipient, of mail that it did not take for all of them:
+    # {address: {"state": one of ANSWER, "code": 550, "answer": "5.1.1 no such user"}}.
+    answers = PackedField(null=True, editable=False)
+
     # What a message of Django's held that the columns above would not give back; see `given`.
     as_given = PackedField(null=True, editable=False)
     # A message whose class builds its bytes in its own way: these bytes.
@@ -168,18 +172,19 @@ class Email(models.Model):
         kwargs.update(zip(("force_insert", "force_update", "using", "update_fields"), args, strict=False))
         elsewhere = kwargs.get("using") not in (None, self._state.db)
         if not self.pk:
-            # A copy of a mail in delivery is nobody's yet.
-            self.worker, self.claimed_at, self.claims = None, None, 0
+            # A copy of a mail in delivery is nobody's yet, and nobody has it.
+            for name, value in QUEUES_OWN.items():
+                setattr(self, name, value)
         elif not (
             self._state.adding or elsewhere or kwargs.get("force_insert") or kwargs.get("update_fields")
         ):
             # An instance knows the claim as it was when it was loaded; to write that back would
             # take the mail from the worker that is sending it now.
-            kwargs["update_fields"] = self._fields_besides_claim()
+            kwargs["update_fields"] = self._fields_besides_queues_own()
         super().save(**kwargs)
 
-    def _fields_besides_claim(self) -> list[str]:
-        left_out = {*CLAIM, *self.get_deferred_fields()}
+    def _fields_besides_queues_own(self) -> list[str]:
+        left_out = {*QUEUES_OWN, *self.get_deferred_fields()}
         return [
             field.name
             for field in self._meta.concrete_fields

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import signals
 from .models import Email
-from .queue.outcomes import Failed, Retry
+from .queue.outcomes import Failed, Retry, Sent
 
 logger = logging.getLogger("post_office")
 
@@ -20,9 +20,16 @@ def connect() -> None:
     signals.email_expired.connect(_expired, sender=Email, dispatch_uid="post_office.log_expired")
 
 
-def _sent(emails: list[Email], **facts: Any) -> None:
-    for email in emails:
+def _sent(emails: list[Email], outcomes: list[Sent], **facts: Any) -> None:
+    for email, outcome in zip(emails, outcomes, strict=True):
         logger.debug("Sent email %s.", email.pk)
+        if outcome.report is not None:
+            logger.error(
+                "Email %s was sent by backend %s, but not to all: %s",
+                email.pk,
+                outcome.backend,
+                outcome.report.message,
+            )
 
 
 def _failed(emails: list[Email], outcomes: list[Failed], **facts: Any) -> None:

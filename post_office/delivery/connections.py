@@ -155,6 +155,11 @@ def wants_message_id(backend: BaseEmailBackend) -> bool:
     return isinstance(backend, DJANGOS_OWN) or conf.MESSAGE_ID_ENABLED
 
 
+def sends_by_envelope(backend: BaseEmailBackend) -> bool:
+    """Return whether a backend delivers to `message.recipients()`, whatever the headers say."""
+    return isinstance(backend, DJANGOS_OWN)
+
+
 class ConnectionHandler(threading.local):
     """Open backends by alias, each thread its own: `connections["default"]`.
 
@@ -168,6 +173,10 @@ class ConnectionHandler(threading.local):
         if alias not in self._open:
             self._open[alias] = open_connection(alias)
         return self._open[alias]
+
+    def is_open(self, alias: str) -> bool:
+        """Return whether this thread has a connection already, which may have been closed by the server."""
+        return alias in self._open
 
     def all(self) -> list[BaseEmailBackend]:
         """Return this thread's open backends."""

@@ -9,9 +9,11 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import cast
 
 from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.db import InterfaceError, OperationalError, router, transaction
 from django.utils import timezone
 
@@ -21,14 +23,13 @@ from ..models import Email, Worker
 from ..queue import brakes, claims, environment, liveness, outcomes
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..queue.retry import RetryPolicy
-from ..rendering.message import Parts, assemble, gather
-from .classify import Fault, Kind, classify_content, classify_opening, classify_sending
-from .connections import alias_of, connections, wants_message_id
+from ..rendering.message import BuiltMessage, Parts, assemble, gather
+from . import recipients, smtp
+from .classify import classify_content, classify_opening, classify_refusal, classify_sending, longest_wait
+from .connections import alias_of, connections, sends_by_envelope, wants_message_id
+from .faults import Fault, Kind, NotAccepted
 from .receipts import Receipt, provider_id
 from .routes import Way, find_way
-
-if TYPE_CHECKING:
-    from django.core.mail.backends.base import BaseEmailBackend
 
 logger = logging.getLogger("post_office")
 
@@ -36,10 +37,6 @@ logger = logging.getLogger("post_office")
 in_delivery: ContextVar[EmailMessage | None] = ContextVar("post_office_in_delivery", default=None)
 
 SETTLE_AGAIN = 0.5  # seconds between tries to write an outcome
-
-
-class NotAccepted(Exception):
-    """The backend says that it sent nothing, without saying why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +67,54 @@ def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | F
     Args:
         connection: An open backend to use instead of this thread's own.
     """
+    was_open = connection is None and connections.is_open(job.alias)
+    result = _attempt_once(job, connection)
+    if was_open and isinstance(result, Fault) and result.was_interrupted:
+        # Servers close connections that were idle, or used often enough. That is no fault of this mail,
+        # and the next connection is a new one.
+        return _attempt_once(job, connection)
+    return result
+
+
+def _attempt_once(job: Job, connection: BaseEmailBackend | None) -> Receipt | Fault:
     try:
         backend = connection or connections[job.alias]
     except Exception as exception:
         return _logged(job.email, classify_opening(exception), exception)
     try:
-        message = assemble(job.parts, with_message_id=wants_message_id(backend))
+        message = _addressed(assemble(job.parts, with_message_id=wants_message_id(backend)), job, backend)
         if not message.recipients():
             return Receipt()
+        letter = smtp.letter(message, backend) if smtp.hears_each_answer(backend) else None
     except Exception as exception:
         return _logged(job.email, classify_content(exception), exception)
     try:
-        send(message, backend)
+        return send(message, backend, letter)
     except Exception as exception:
         fault = _logged(job.email, classify_sending(exception), exception)
         if connection is None and not fault.connection_is_usable:
             connections.discard(job.alias)
         return fault
-    return Receipt(provider_id=provider_id(message))
 
 
-def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
-    """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`."""
+def _addressed(message: BuiltMessage, job: Job, backend: BaseEmailBackend) -> BuiltMessage:
+    """Return a message without the recipients that are not to be asked again."""
+    if done := recipients.done_with(job.email.answers):
+        if sends_by_envelope(backend):
+            message.leave_out(done)
+        else:
+            message.take_out(done)
+    return message
+
+
+def send(message: EmailMessage, backend: BaseEmailBackend, letter: smtp.Letter | None = None) -> Receipt:
+    """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`.
+
+    Args:
+        letter: The same message, for a backend that hears each answer.
+    """
+    if letter is not None:
+        return _transmit(letter, cast(SMTPBackend, backend))
     token = in_delivery.set(message)
     try:
         accepted = backend.send_messages([message])
@@ -100,31 +123,56 @@ def send(message: EmailMessage, backend: BaseEmailBackend) -> None:
     # Django's contract is the number sent; many backends return nothing, which says nothing.
     if accepted == 0:
         raise NotAccepted("The backend reports that it sent no message.")
+    return Receipt(provider_id=provider_id(message))
+
+
+def _transmit(letter: smtp.Letter, backend: SMTPBackend) -> Receipt:
+    refusals = smtp.transmit(letter, backend)
+    return Receipt(
+        accepted=tuple(mailbox for mailbox, _ in letter.recipients if mailbox not in refusals),
+        refused={mailbox: classify_refusal(mailbox, refusal) for mailbox, refusal in refusals.items()},
+    )
 
 
 def outcome(
     email: Email, result: Receipt | Fault, now: datetime, rng: random.Random, *, alias: str
 ) -> Outcome:
     """Decide what an attempt by the backend of this alias came to."""
-    if isinstance(result, Receipt):
-        return Sent(backend=alias, provider_id=result.provider_id)
-    return _outcome_of_fault(email, result, now, rng, alias)
+    if isinstance(result, Fault) and result.kind is Kind.BACKEND:
+        return Released(backend=alias, report=_report(result))
+    accepted = result.accepted if isinstance(result, Receipt) else ()
+    answers = recipients.heard(email.answers, accepted, result.refused)
+    if isinstance(result, Receipt) and not result.refused:
+        return Sent(backend=alias, provider_id=result.provider_id, answers=answers)
+    report = recipients.report_of(result.refused) if result.refused else _report(cast(Fault, result))
+    at = _next_try(email, result, now, rng)
+    if at is not None:
+        return Retry(at=at, backend=alias, report=report, answers=answers)
+    answers = recipients.given_up(answers)
+    if recipients.some_have_it(answers):
+        return Sent(backend=alias, report=report, answers=answers)
+    return Failed(backend=alias, report=report, answers=answers)
 
 
-def _outcome_of_fault(email: Email, fault: Fault, now: datetime, rng: random.Random, alias: str) -> Outcome:
-    report = Report(
+def _next_try(email: Email, result: Receipt | Fault, now: datetime, rng: random.Random) -> datetime | None:
+    """Return when to try again for the recipients that may still take the mail."""
+    faults = [*result.refused.values()] or [cast(Fault, result)]
+    passing = [fault for fault in faults if fault.kind is not Kind.PERMANENT]
+    if not passing:
+        return None
+    return retry_policy().next_try(
+        email.number_of_retries or 0,
+        now=now,
+        expires_at=email.expires_at,
+        rng=rng,
+        after=longest_wait(passing),
+    )
+
+
+def _report(fault: Fault) -> Report:
+    return Report(
         message=fault.message, exception_type=fault.exception_type, code=fault.code, answer=fault.answer
     )
-    if fault.kind is Kind.BACKEND:
-        return Released(backend=alias, report=report)
-    if fault.kind is Kind.PERMANENT:
-        return Failed(backend=alias, report=report)
-    at = retry_policy().next_try(
-        email.number_of_retries or 0, now=now, expires_at=email.expires_at, rng=rng, after=fault.after
-    )
-    if at is None:
-        return Failed(backend=alias, report=report)
-    return Retry(at=at, backend=alias, report=report)
 
 
 def retry_policy() -> RetryPolicy:
@@ -221,7 +269,7 @@ def _send_without_record(email: Email, connection: BaseEmailBackend | None) -> i
     backend = connection or connections[alias_of(email)]
     message = assemble(gather(email), with_message_id=wants_message_id(backend))
     if message.recipients():
-        send(message, backend)
+        send(message, backend, smtp.letter(message, backend) if smtp.hears_each_answer(backend) else None)
     return STATUS.sent
 
 

@@ -1,20 +1,30 @@
-"""What a backend leaves on a message that it took: the id by which its provider knows the mail."""
+"""That a backend took a mail: for whom, and the id by which its provider knows it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.mail import EmailMessage
+
+from .faults import Fault
 
 LONGEST = 255  # of the column for it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """The backend took the mail; with its provider's id, where it told."""
+    """The backend took the mail.
+
+    Attributes:
+        provider_id: By which its provider knows the mail, where it told.
+        accepted, refused: Addresses of the recipients, where the server refused some of them.
+    """
 
     provider_id: str | None = None
+    accepted: tuple[str, ...] = ()
+    refused: Mapping[str, Fault] = field(default_factory=dict)
 
 
 def provider_id(message: EmailMessage) -> str | None:

@@ -13,9 +13,10 @@ from django.db import connections as databases
 
 from ..models import Email
 from ..queue.outcomes import Released
-from .classify import Fault, unexpected
+from .classify import unexpected
 from .connections import connections
 from .deliver import Job
+from .faults import Fault
 from .receipts import Receipt
 
 # What a thread hands back: that the backend took the mail, a fault, or that it did not begin.

@@ -7,7 +7,7 @@ settle of a mail that was taken over meanwhile changes nothing, and says so in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 
 from .. import signals
-from ..enums import STATUS
+from ..enums import ANSWER, STATUS
 from ..models import Email, Log, Worker
 from ..querysets import EmailQuerySet
 
@@ -26,6 +26,9 @@ logger = logging.getLogger("post_office")
 
 # What every end of a claim writes.
 UNHELD: dict[str, Any] = {"worker": None, "claimed_at": None, "claims": 0}
+
+# What a server said of each recipient, as in `Email.answers`.
+Answers = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +43,15 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """The backend took the mail; its provider knows it by this id, where it told."""
+    """The backend took the mail; its provider knows it by this id, where it told.
+
+    `report` where some recipients were refused for good; `answers` as in `Email.answers`.
+    """
 
     backend: str
     provider_id: str | None = None
+    report: Report | None = None
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +61,16 @@ class Retry:
     at: datetime
     backend: str
     report: Report
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The mail will not be tried again."""
+    """The mail will not be tried again, and nobody has it."""
 
     backend: str
     report: Report
+    answers: Answers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +112,11 @@ def settle(
     using = router.db_for_write(Email)
     with transaction.atomic(using=using):
         written = [
-            *_settle_sent([pair for pair in results if isinstance(pair[1], Sent)], worker, now),
+            *_settle_sent([pair for pair in results if _is_plain(*pair)], worker, now),
             *(
                 (email, outcome)
                 for email, outcome in results
-                if not isinstance(outcome, Sent) and _settle_one(email, outcome, worker, now)
+                if not _is_plain(email, outcome) and _settle_one(email, outcome, worker, now)
             ),
         ]
         _write_log(written, log_level)
@@ -146,14 +156,26 @@ def requeue(pks: Iterable[int], now: datetime) -> int:
 def reopen(pks: Iterable[int], now: datetime) -> set[int]:
     """Make finished mail open again; its retries start anew. Returns the keys of the rows changed.
 
-    An `expires_at` that is past no longer counts.
+    An `expires_at` that is past no longer counts, nor does a recipient's refusal. Recipients that have
+    the mail, while others do not, do not get it again.
     """
     emails = Email.objects.primary().filter(pk__in=list(pks))
     emails.finished().filter(expires_at__lte=now).update(expires_at=None)
+    _forget_refusals(emails.finished())
     again = {"status": STATUS.queued, "last_updated": now}
     emails.finished().update(scheduled_time=None, number_of_retries=None, **again, **UNHELD)
     # Those changed have this moment, to the microsecond.
     return set(emails.filter(**again).values_list("pk", flat=True))
+
+
+def _forget_refusals(emails: EmailQuerySet) -> None:
+    for email in emails.exclude(answers=None).only("answers"):
+        accepted = {
+            mailbox: said
+            for mailbox, said in (email.answers or {}).items()
+            if said["state"] == ANSWER.accepted
+        }
+        emails.filter(pk=email.pk).update(answers=accepted or None)
 
 
 # --- settling ---------------------------------------------------------------------------------
@@ -178,6 +200,11 @@ def _rows(pks: set[int]) -> Iterable[Email]:
     return Email.objects.primary().filter(pk__in=pks) if pks else ()
 
 
+def _is_plain(email: Email, outcome: Outcome) -> bool:
+    """Return whether a mail was sent to all its recipients at once, as most are."""
+    return isinstance(outcome, Sent) and not outcome.answers and not email.answers
+
+
 def _settle_sent(
     results: Sequence[tuple[Email, Outcome]], worker: Worker, now: datetime
 ) -> list[tuple[Email, Outcome]]:
@@ -200,6 +227,9 @@ def _provider_ids(results: Sequence[tuple[Email, Outcome]]) -> dict[str, Case]:
 def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -> bool:
     values: dict[str, Any] = {"last_updated": now, **UNHELD}
     match outcome:
+        case Sent():
+            values["status"] = STATUS.sent
+            values |= {"answers": outcome.answers, **_provider_ids([(email, outcome)])}
         case Retry():
             values["status"] = STATUS.requeued
             values["scheduled_time"] = outcome.at
@@ -210,6 +240,8 @@ def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -
             pass
         case _:
             raise TypeError(f"{outcome!r} is no outcome that is settled one by one")
+    if isinstance(outcome, (Retry, Failed)) and outcome.answers is not None:
+        values["answers"] = outcome.answers
     return bool(Email.objects.primary().held_by(worker.pk).filter(pk=email.pk).update(**values))
 
 
@@ -217,33 +249,29 @@ def _write_log(written: Sequence[tuple[Email, Outcome]], log_level: int) -> None
     rows = [
         row
         for email, outcome in written
-        if (row := _log_row(email, outcome)) and log_level >= _level_of(outcome)
+        for row in _log_rows(email, outcome)
+        if log_level >= (2 if row.status == STATUS.sent else 1)
     ]
     if rows:
         Log.objects.using(router.db_for_write(Log)).bulk_create(rows)
 
 
-def _level_of(outcome: Outcome) -> int:
-    return 2 if isinstance(outcome, Sent) else 1
-
-
-def _log_row(email: Email, outcome: Outcome) -> Log | None:
-    attempt = (email.number_of_retries or 0) + 1
+def _log_rows(email: Email, outcome: Outcome) -> Iterator[Log]:
+    """Yield what an outcome leaves in the log: what was sent, and what was not."""
+    # A fault of the backend is no attempt of the mail.
+    attempt = None if isinstance(outcome, Released) else (email.number_of_retries or 0) + 1
+    common: dict[str, Any] = {"email": email, "backend": outcome.backend, "attempt": attempt}
     if isinstance(outcome, Sent):
-        return Log(email=email, status=STATUS.sent, message="", backend=outcome.backend, attempt=attempt)
-    if outcome.report is None:
-        return None
-    return Log(
-        email=email,
-        status=STATUS.failed,
-        message=outcome.report.message,
-        exception_type=outcome.report.exception_type[:255],
-        code=outcome.report.code,
-        answer=outcome.report.answer,
-        backend=outcome.backend,
-        # A fault of the backend is no attempt of the mail.
-        attempt=None if isinstance(outcome, Released) else attempt,
-    )
+        yield Log(status=STATUS.sent, message="", **common)
+    if outcome.report is not None:
+        yield Log(
+            status=STATUS.failed,
+            message=outcome.report.message,
+            exception_type=outcome.report.exception_type[:255],
+            code=outcome.report.code,
+            answer=outcome.report.answer,
+            **common,
+        )
 
 
 def _report_lost(results: Sequence[tuple[Email, Outcome]], written: Sequence[tuple[Email, Outcome]]) -> None:
@@ -263,12 +291,15 @@ def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
         case Sent():
             email.status = STATUS.sent
             email.provider_id = outcome.provider_id or email.provider_id
+            email.answers = outcome.answers
         case Retry():
             email.status = STATUS.requeued
             email.scheduled_time = outcome.at
             email.number_of_retries = (email.number_of_retries or 0) + 1
         case Failed():
             email.status = STATUS.failed
+    if isinstance(outcome, (Retry, Failed)) and outcome.answers is not None:
+        email.answers = outcome.answers
 
 
 def _send_signals(written: Sequence[tuple[Email, Outcome]]) -> None:

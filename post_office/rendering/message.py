@@ -7,6 +7,7 @@ the files and builds the message, so it can run in a thread that sends. `build_m
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.charset import Charset
@@ -17,7 +18,7 @@ from typing import Any
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.message import EmailAlternative
 
-from ..addresses import join_mailboxes
+from ..addresses import bare_address, join_mailboxes
 from ..compat import relate
 from ..given import beyond_columns
 from ..models import Attachment, Email
@@ -75,6 +76,19 @@ class BuiltMessage(EmailMultiAlternatives):
 
     def recipients(self) -> list[str]:
         return super().recipients() if self._recipients is None else list(self._recipients)
+
+    def leave_out(self, addresses: Collection[str]) -> None:
+        """Take these out of the envelope. The headers go on saying whom the mail is for."""
+        self._recipients = [
+            mailbox for mailbox in self.recipients() if bare_address(str(mailbox)) not in addresses
+        ]
+
+    def take_out(self, addresses: Collection[str]) -> None:
+        """Take these out of the headers, too: backends for provider APIs make their envelope of them."""
+        self.leave_out(addresses)
+        for kind in ("to", "cc", "bcc"):
+            mailboxes = getattr(self, kind)
+            setattr(self, kind, [item for item in mailboxes if bare_address(str(item)) not in addresses])
 
     def _with_related(self, **kwargs: Any) -> Message:
         # A shallow copy without the images, as a message may be serialised more than once.

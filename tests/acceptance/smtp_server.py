@@ -46,7 +46,12 @@ class SMTPServer:
         accepted: Mails in the order in which they arrived.
         arrivals: When each of them did, in seconds since the epoch.
         refusals: Recipient to answer, such as "550 No such user".
+        refusals_of_senders, refusals_of_content: The same for the sender; for the mail, by recipient.
         hang_ups: Recipient to how many times the connection is cut instead of an answer to the mail.
+        hang_ups_before_data: The same, but instead of an answer to the recipient.
+        taken_without_answer: The same as `hang_ups`, but the mail is taken.
+        mails_per_connection: After so many it says 421 and closes; None for no limit.
+        resets: How often a client said RSET.
         seconds_per_mail: How long an answer takes.
         connections: How many were made.
         most_connections_at_once: How many there were at the same time.
@@ -57,11 +62,18 @@ class SMTPServer:
         self.arrivals: list[float] = []
         self.refusals: dict[str, str] = {}
         self.refused: list[str] = []
+        self.refusals_of_senders: dict[str, str] = {}
+        self.refusals_of_content: dict[str, str] = {}
         self.hang_ups: Counter[str] = Counter()
+        self.hang_ups_before_data: Counter[str] = Counter()
+        self.taken_without_answer: Counter[str] = Counter()
+        self.mails_per_connection: int | None = None
+        self.resets = 0
         self.seconds_per_mail = 0.0
         self.connections = 0
         self.most_connections_at_once = 0
         self._open: set[asyncio.BaseTransport] = set()
+        self._mails_over: Counter[asyncio.BaseTransport] = Counter()
         self._changed = threading.Condition()
         self._hold_after: int | None = None
         self._socket = socket.create_server((HOST, 0))
@@ -133,9 +145,34 @@ class SMTPServer:
     def closed(self, transport: asyncio.BaseTransport) -> None:
         self._open.discard(transport)
 
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        mails = self._mails_over[server.transport]
+        if self.mails_per_connection is not None and mails >= self.mails_per_connection:
+            await server.push("421 4.7.0 Enough for one connection")
+            await self._hang_up(server)
+        if answer := self.refusals_of_senders.get(address):
+            return answer
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RSET(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.resets += 1
+        return "250 OK"
+
+    async def _hang_up(self, server: SMTP) -> None:
+        """End the connection; the end of it ends this, too."""
+        server.transport.close()
+        await asyncio.Event().wait()
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if self.hang_ups_before_data[address] > 0:
+            self.hang_ups_before_data[address] -= 1
+            await self._hang_up(server)
         if answer := self.refusals.get(address):
             self.refused.append(address)
             return answer
@@ -146,9 +183,15 @@ class SMTPServer:
         for address in envelope.rcpt_tos:
             if self.hang_ups[address] > 0:
                 self.hang_ups[address] -= 1
-                server.transport.abort()
-                await asyncio.Event().wait()  # the end of the connection ends this, too
+                await self._hang_up(server)
+            if answer := self.refusals_of_content.get(address):
+                return answer
+        self._mails_over[server.transport] += 1
         self._record(envelope)
+        for address in envelope.rcpt_tos:
+            if self.taken_without_answer[address] > 0:
+                self.taken_without_answer[address] -= 1
+                await self._hang_up(server)
         if self._hold_after is not None and len(self.accepted) > self._hold_after:
             await self._released.wait()
         await asyncio.sleep(self.seconds_per_mail)

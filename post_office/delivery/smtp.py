@@ -1,0 +1,183 @@
+"""One mail's SMTP transaction over the open connection of Django's own SMTP backend (RFC 5321).
+
+Django's `send_messages` cannot say which recipients a server refused, nor whether a connection broke
+before the server had the whole mail or after. This does the same, command for command and byte for
+byte, and hears each answer. For that backend only: a subclass may have changed what sending means.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+
+from .. import compat
+from ..addresses import bare_address
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+logger = logging.getLogger("post_office")
+
+SERVICE_CLOSES = 421  # RFC 5321, section 3.8: the server closes the connection with it
+GO_AHEAD = 354  # the answer to DATA
+
+# What a server said of the recipients that it refused: {mailbox: (code, text)}.
+Refusals = dict[str, tuple[int, bytes]]
+
+
+class Interrupted(smtplib.SMTPServerDisconnected):
+    """The connection broke before the server had the whole mail, so it has not taken it."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(f"The connection broke before the server had the whole mail: {fault}")
+
+
+class Unanswered(smtplib.SMTPException):
+    """The server had the whole mail, and did not say whether it took it."""
+
+    def __init__(self, fault: object) -> None:
+        super().__init__(f"The server had the whole mail, and did not say whether it took it: {fault}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """What goes over the wire: the envelope and the bytes.
+
+    `recipients` are pairs: the address by which we know a recipient, and as the server is told it.
+    """
+
+    sender: str
+    recipients: list[tuple[str, str]]
+    content: bytes
+
+
+def hears_each_answer(backend: BaseEmailBackend) -> TypeIs[SMTPBackend]:
+    """Return whether mail of this backend goes by `transmit`: it is Django's own, and reports faults."""
+    return type(backend) is SMTPBackend and not backend.fail_silently
+
+
+def letter(message: EmailMessage, backend: SMTPBackend) -> Letter:
+    """Return what Django's backend would send. Raises ValueError for an address that it refuses."""
+    sender, recipients, content = compat.smtp_form(message, backend)
+    known = [bare_address(str(mailbox)) for mailbox in message.recipients()]
+    return Letter(sender=sender, recipients=list(zip(known, recipients, strict=True)), content=content)
+
+
+def transmit(letter: Letter, backend: SMTPBackend) -> Refusals:
+    """Hand one mail to the server. Returns the recipients that it refused while it took the others.
+
+    After a refusal the connection is ready for the next mail, but for answer 421.
+
+    Raises:
+        SMTPSenderRefused, SMTPRecipientsRefused, SMTPDataError: The server took it for nobody.
+        Interrupted: Neither did it here.
+        Unanswered: That is not known.
+    """
+    with _open(backend) as server:
+        try:
+            refused = _envelope(server, letter)
+            _content(server, letter.content)
+        except smtplib.SMTPServerDisconnected as fault:
+            raise Interrupted(fault) from fault
+        _acceptance(server)
+    return refused
+
+
+@contextmanager
+def _open(backend: SMTPBackend) -> Iterator[smtplib.SMTP]:
+    """Give the connection to one thread; one that was not open is closed again, as Django does."""
+    with backend._lock:
+        opened = backend.open()
+        try:
+            yield cast(smtplib.SMTP, backend.connection)
+        finally:
+            if opened:
+                close(backend)
+
+
+def close(backend: BaseEmailBackend) -> None:
+    """Close a backend. A fault in that is logged only: what was sent is sent."""
+    try:
+        backend.close()
+    except Exception as fault:
+        logger.debug("Closing a connection failed: %s", fault)
+
+
+def _envelope(server: smtplib.SMTP, letter: Letter) -> Refusals:
+    server.ehlo_or_helo_if_needed()
+    options = [f"size={len(letter.content)}"] if server.has_extn("size") else []
+    code, answer = _readable(server, server.mail(letter.sender, options))
+    if not _is_success(code):
+        _give_up(server, smtplib.SMTPSenderRefused(code, answer, letter.sender), code)
+    refused: Refusals = {}
+    accepted: set[str] = set()
+    for mailbox, address in letter.recipients:
+        code, answer = _readable(server, server.rcpt(address))
+        if _is_success(code):
+            accepted.add(mailbox)
+        else:
+            refused[mailbox] = code, answer
+        if code == SERVICE_CLOSES:
+            _give_up(server, smtplib.SMTPRecipientsRefused(refused), code)
+    if not accepted:
+        _give_up(server, smtplib.SMTPRecipientsRefused(refused), code)
+    # One mailbox may stand in To and in Cc.
+    return {mailbox: refusal for mailbox, refusal in refused.items() if mailbox not in accepted}
+
+
+def _content(server: smtplib.SMTP, content: bytes) -> None:
+    """Send the bytes with the dot that ends them (RFC 5321, section 4.5.2).
+
+    What fails here has not reached the server: the dot is in the last bytes that are sent.
+    """
+    code, answer = _readable(server, server.docmd("data"))
+    if code != GO_AHEAD:
+        _give_up(server, smtplib.SMTPDataError(code, answer), code)
+    dotted = re.sub(rb"(?m)^\.", b"..", content)
+    server.send(dotted + (b".\r\n" if dotted.endswith(b"\r\n") else b"\r\n.\r\n"))
+
+
+def _acceptance(server: smtplib.SMTP) -> None:
+    try:
+        code, answer = _readable(server, server.getreply())
+    except smtplib.SMTPException as fault:
+        server.close()
+        raise Unanswered(fault) from fault
+    if code >= 400:
+        _give_up(server, smtplib.SMTPDataError(code, answer), code)
+    if not _is_success(code):
+        server.close()
+        raise Unanswered(f"it answered {code}")
+
+
+def _is_success(code: int) -> bool:
+    return 200 <= code < 300
+
+
+def _readable(server: smtplib.SMTP, reply: tuple[int, bytes]) -> tuple[int, bytes]:
+    """Return a reply that is one. After any other, nobody knows what an answer belongs to."""
+    if reply[0] < 200:
+        server.close()
+        raise smtplib.SMTPServerDisconnected(f"the answer cannot be understood: {reply[1]!r}")
+    return reply
+
+
+def _give_up(server: smtplib.SMTP, refusal: Exception, code: int) -> None:
+    """End the transaction, and raise the refusal."""
+    if code == SERVICE_CLOSES:
+        server.close()
+    else:
+        try:
+            server.rset()
+        except smtplib.SMTPServerDisconnected:
+            pass  # the next command will find out
+    raise refusal

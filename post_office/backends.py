@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -15,8 +14,7 @@ from .compat import connection_of
 from .delivery.connections import DEFAULT_ALIAS
 from .delivery.deliver import in_delivery
 from .exceptions import SelfReferringBackend
-
-logger = logging.getLogger("post_office")
+from .logutils import complain
 
 
 class EmailBackend(BaseEmailBackend):
@@ -59,10 +57,10 @@ class EmailBackend(BaseEmailBackend):
         try:
             if drafts:
                 mail.queue(drafts)
-        except Exception:
+        except Exception as fault:
             if not self.fail_silently:
                 raise
-            logger.exception("%s messages could not be queued", len(drafts))
+            complain("%s messages could not be queued: %s", len(drafts), fault, fault=fault)
             return 0
         return len(drafts)
 
@@ -75,10 +73,10 @@ class EmailBackend(BaseEmailBackend):
                 raise SelfReferringBackend(getattr(self, "alias", None) or DEFAULT_ALIAS)
             _warn_about_connection(message)
             return compose.of_message(message, priority=self.priority, backend=self.using)
-        except Exception:
+        except Exception as fault:
             if not self.fail_silently:
                 raise
-            logger.exception("A message could not be queued")
+            complain("A message could not be queued: %s", fault, fault=fault)
             return None
 
 

@@ -17,6 +17,7 @@ from django.db import router, transaction
 
 from .conf import conf
 from .delivery.supervisor import Supervisor
+from .logutils import complain, is_complaining
 from .models import Email
 
 logger = logging.getLogger("post_office")
@@ -35,7 +36,6 @@ class _Here(threading.local):
     def __init__(self) -> None:
         # By database, where the transactions of a thread follow each other.
         self.tickets: dict[str, _Ticket] = {}
-        self.complaining = False
         self.delivering = False
         self.asked_again = False
 
@@ -75,18 +75,13 @@ class Waker:
 
     def _wake(self) -> None:
         # The log may be mailed to the admins, by this very queue.
-        if self._here.complaining:
+        if is_complaining():
             return
         try:
             self._enqueue()
         except Exception as fault:  # whatever a broker or its client may raise; nobody is waiting for it
-            self._here.complaining = True
-            try:
-                # Words for whoever wonders where the mail is.
-                said = "%s could not wake a worker. Queued mail waits for the next wake-up or a cron run: %s"
-                logger.error(said, self._framework, fault)
-            finally:
-                self._here.complaining = False
+            said = "%s could not wake a worker. Queued mail waits for the next wake-up or a cron run: %s"
+            complain(said, self._framework, fault, fault=fault)
 
     def deliver(self, processes: int = 1, log_level: int | None = None) -> None:
         """Deliver one batch, and wake a worker for the rest if there is more.

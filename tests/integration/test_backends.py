@@ -1,5 +1,6 @@
 """Django's own ways of sending mail, through the queue."""
 
+import logging
 from email.message import EmailMessage as PythonMessage
 from email.mime.base import MIMEBase
 from typing import Any
@@ -144,6 +145,30 @@ def test_one_bad_message_queues_none() -> None:
 def test_silence_is_kept_on_request() -> None:
     bad = EmailMessage("s\nx", "b", "me@example.com", ["ann@example.com"])
     assert EmailBackend(fail_silently=True).send_messages([bad]) == 0
+
+
+def test_an_error_report_that_cannot_be_queued_is_not_reported_again() -> None:
+    handler = Reporter()
+    logging.getLogger().addHandler(handler)
+    try:
+        logging.getLogger("shop").error("boom")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert handler.reported == ["boom", "A message could not be queued: "]
+    assert not Email.objects.exists()
+
+
+class Reporter(logging.Handler):
+    """Mails errors to the admins through the queue, as Django's own handler does."""
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.ERROR)
+        self.reported: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reported.append(record.getMessage().partition(": ")[0] + record.getMessage().partition(": ")[1])
+        message = EmailMessage("x\nBcc: evil@example.com", record.getMessage(), to=["admin@example.com"])
+        EmailBackend(fail_silently=True).send_messages([message])
 
 
 @pytest.mark.parametrize("nothing", [[], None, iter(())])

@@ -80,12 +80,13 @@ class NoAllowedRecipient(PostOfficeError, ValueError):
         )
 
 
-class UnreadableContext(PostOfficeError, ValueError):
-    """The context of a mail that was to be rendered on delivery is broken in the database."""
+class UnreadableColumn(PostOfficeError, ValueError):
+    """What a mail needs in order to be sent is broken in the database."""
 
-    def __init__(self, fault: Exception) -> None:
+    def __init__(self, column: str, fault: Exception) -> None:
         super().__init__(
-            f"The context of this mail cannot be read back from the database: {type(fault).__name__}: {fault}"
+            f"The {column} of this mail cannot be read back from the database: "
+            f"{type(fault).__name__}: {fault}"
         )
 
 

@@ -18,7 +18,7 @@ from jsonfield.encoder import JSONEncoder
 
 from .addresses import join_mailboxes, split_mailboxes
 from .conf import conf
-from .packing import pack, unpack
+from .packing import Unreadable, pack, unpack
 from .validators import validate_comma_separated_emails
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ class PackedField(PackedTextField):
         return None if value is None else pack(value)
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
-        return None if value is None else unpack(value)
+        try:
+            return None if value is None else unpack(value)
+        except Exception as fault:
+            # Raised here, it would stop the mails that are read along with this one.
+            return Unreadable(fault)
 
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.get_prep_value(self.value_from_object(obj)) or "")
@@ -80,6 +84,10 @@ class PackedField(PackedTextField):
     def to_python(self, value: Any) -> Any:
         # Text comes from a fixture. What is kept here is a dict.
         return (unpack(value) if value else None) if isinstance(value, str) else value
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        refuse_unreadable(value)
+        return super().clean(value, model_instance)
 
 
 class ReadableJSON(json.JSONEncoder):
@@ -165,14 +173,10 @@ class TypedByItsColumn:
         return "%s", (value,)
 
 
-class Unreadable:
-    """Stands for a stored value that cannot be read back, and says why."""
-
-    def __init__(self, fault: Exception) -> None:
-        self.fault = fault
-
-    def __str__(self) -> str:
-        return f"It cannot be read back from the database: {type(self.fault).__name__}: {self.fault}"
+def refuse_unreadable(value: Any) -> None:
+    """Raise ValidationError for a value whose column must not be overwritten by what stands for it."""
+    if isinstance(value, Unreadable):
+        raise ValidationError(f"{value}, so it must not be written back.", code="invalid")
 
 
 def ContextField(**options: Any) -> models.Field[Any, Any]:
@@ -201,8 +205,7 @@ def ContextField(**options: Any) -> models.Field[Any, Any]:
                 return Unreadable(fault)
 
         def clean(self, value: Any, model_instance: models.Model | None) -> Any:
-            if isinstance(value, Unreadable):
-                raise ValidationError(f"{value}, so it must not be written back.", code="invalid")
+            refuse_unreadable(value)
             return super().clean(value, model_instance)
 
         def validate(self, value: Any, model_instance: models.Model | None) -> None:

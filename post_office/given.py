@@ -6,12 +6,15 @@ the column still holds what was made of it when the mail was queued: whoever edi
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .addresses import bare_address, join_mailboxes, split_mailboxes
+from .exceptions import UnreadableColumn
 from .headers import ends_line, is_storable, storable
+from .packing import Unreadable
 
 LONGEST_SUBJECT = 989
 LONGEST_SENDER = 254
@@ -21,6 +24,8 @@ class Row(Protocol):
     """An email, for this module, which knows no models."""
 
     as_given: Any
+    message: Any
+    html_message: Any
 
 
 def subject_column(subject: str) -> str:
@@ -83,14 +88,51 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
     "metadata": metadata_column,
 }
 ADDRESSES = ("from_email", "to", "cc", "bcc")
+RECIPIENTS = ("to", "cc", "bcc")
+# A key of `as_given`: columns as they were, where an edit of them is to change what was given otherwise.
+AS_QUEUED = "as_queued"
+# In it, the fingerprint of the texts.
+TEXTS = "texts"
 
 
 def beyond_columns(row: Row) -> dict[str, Any]:
-    """Return what still counts of `as_given`: all but the values whose column was edited since."""
+    """Return what still counts of `as_given`: all but the values whose column was edited since.
+
+    Raises:
+        UnreadableColumn: It is broken in the database.
+    """
+    if isinstance(row.as_given, Unreadable):
+        raise UnreadableColumn("as_given", row.as_given.fault) from row.as_given.fault
     return {name: value for name, value in (row.as_given or {}).items() if _stands(row, name, value)}
 
 
+def edited_since(row: Row, columns: Iterable[str] = ()) -> dict[str, Any]:
+    """Return those of these columns, and their values, that were edited since the mail was queued.
+
+    Known of messages with an envelope or with bytes of their own only, see AS_QUEUED.
+    """
+    as_queued = (row.as_given or {}).get(AS_QUEUED, {})
+    return {
+        name: getattr(row, name)
+        for name in columns
+        if name in as_queued and getattr(row, name) != as_queued[name]
+    }
+
+
+def is_rewritten(row: Row) -> bool:
+    """Return whether the texts of a mail that stands as bytes were edited since it was queued."""
+    as_queued = (row.as_given or {}).get(AS_QUEUED, {})
+    return TEXTS in as_queued and as_queued[TEXTS] != fingerprint(row.message, row.html_message)
+
+
+def fingerprint(*texts: str) -> str:
+    """Return what tells whether long texts are the same."""
+    return hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
+
+
 def _stands(row: Row, name: str, value: Any) -> bool:
+    if name == "recipients":
+        return not edited_since(row, RECIPIENTS)
     if name not in COLUMNS:
         return True
     return bool((getattr(row, name) or None) == (COLUMNS[name](value) or None))

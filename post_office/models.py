@@ -33,7 +33,8 @@ from .fields import (
     ReadableJSON,
     TagsField,
 )
-from .given import ADDRESSES, beyond_columns
+from .given import ADDRESSES, beyond_columns, is_rewritten
+from .packing import Unreadable
 from .querysets import AttachmentQuerySet, EmailQuerySet, EmailTemplateManager
 from .validators import validate_email_with_name, validate_template_syntax
 
@@ -194,10 +195,15 @@ class Email(models.Model):
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         # Django's messages may hold addresses that `mail.send()` refuses, such as "root"; they were
         # checked as Django checks them.
-        given = beyond_columns(self).keys() & ADDRESSES if self.as_given else set()
+        known = self.as_given and not isinstance(self.as_given, Unreadable)
+        given = beyond_columns(self).keys() & ADDRESSES if known else set()
         super().clean_fields(exclude={*(exclude or ()), *given})
 
     def clean(self) -> None:
+        if self.source is not None and is_rewritten(self):
+            raise ValidationError(
+                _("This email is kept as the bytes that its message made; its texts cannot be changed.")
+            )
         if self.scheduled_time and self.expires_at and self.scheduled_time > self.expires_at:
             raise ValidationError(_("The scheduled time may not be later than the expires time."))
 

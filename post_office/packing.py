@@ -38,6 +38,16 @@ def unpack(text: str) -> Any:
     return json.loads(text, object_hook=_untagged)
 
 
+class Unreadable:
+    """Stands for a stored value that cannot be read back, and says why."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"It cannot be read back from the database: {type(self.fault).__name__}: {self.fault}"
+
+
 def _tagged(value: Any) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value

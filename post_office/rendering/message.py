@@ -18,9 +18,9 @@ from typing import Any
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.message import EmailAlternative
 
-from ..addresses import bare_address, join_mailboxes
+from ..addresses import bare_address
 from ..compat import relate
-from ..given import beyond_columns
+from ..given import beyond_columns, edited_since
 from ..models import Attachment, Email
 from . import attachments as files
 from . import source as sources
@@ -118,13 +118,11 @@ def gather(email: Email) -> Parts:
     given = beyond_columns(email)
     recipients = {kind: list(given.get(kind, getattr(email, kind))) for kind in ("to", "cc", "bcc")}
     headers = _headers(email, given)
-    source = None if email.source is None else bytes(email.source)
+    changed: dict[str, Any] = edited_since(email, ("subject", "from_email", "to", "cc"))
     if is_restricted():
         recipients, originals = restricted(recipients, given.pop("recipients", None))
         headers.update(originals)
-        if source is not None:
-            shown = {kind.capitalize(): join_mailboxes(recipients[kind]) for kind in ("to", "cc")}
-            source = sources.with_headers(source, {**shown, **originals})
+        changed |= {"to": recipients["to"], "cc": recipients["cc"], **originals}
     return Parts(
         rendered=render_on_delivery(email),
         from_email=given.get("from_email", email.from_email),
@@ -134,7 +132,7 @@ def gather(email: Email) -> Parts:
         attributes=_attributes(email, given),
         given=given,
         recipients=given.get("recipients"),
-        source=source,
+        source=None if email.source is None else sources.edited(bytes(email.source), changed),
         **recipients,
     )
 

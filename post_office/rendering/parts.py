@@ -20,8 +20,10 @@ from django.core.mail import EmailMessage
 from django.core.mail.message import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAttachment
 
 from ..compat import HAS_MODERN_EMAIL, built, mime_part
+from ..exceptions import UnreadableColumn
 from ..headers import storable
 from ..models import Attachment
+from ..packing import Unreadable
 from .attachments import Upload
 
 LONGEST = 255  # characters in the columns for names and types
@@ -132,6 +134,8 @@ def _in_base64(content: bytes) -> str:
 def restored(attachment: Attachment, content: bytes) -> Any:
     """Return a stored attachment as an item of `EmailMessage.attachments`."""
     given = attachment.as_given
+    if isinstance(given, Unreadable):
+        raise UnreadableColumn("as_given of an attachment", given.fault) from given.fault
     if given is None:
         return _with_own_headers(attachment, content) if attachment.headers else _plain(attachment, content)
     if given["form"] in ("text", "bytes", "message", "modern message"):

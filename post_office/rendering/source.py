@@ -5,12 +5,17 @@ They go out as those bytes, whatever serialises them; only the ends of lines are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email import message_from_bytes, policy
+from email.header import Header
 from email.message import Message
 from email.policy import Policy
+from email.utils import formataddr
 from typing import Any
 
+from django.utils.encoding import punycode
+
+from ..addresses import bare_address, display_name
 from ..compat import HAS_MODERN_EMAIL
 from .parts import source_of
 
@@ -56,11 +61,37 @@ def message_id_of(source: bytes) -> str | None:
     return str(found).strip() if found else None
 
 
-def with_headers(source: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return a source with these headers in place of those of the same names; an empty one goes."""
+# Columns of an email, and the headers that say the same.
+_HEADERS = {"subject": "Subject", "from_email": "From", "to": "To", "cc": "Cc"}
+
+
+def edited(source: bytes, changed: Mapping[str, str | Sequence[str]]) -> bytes:
+    """Return a source with other headers; an empty value removes one.
+
+    Args:
+        changed: Values by the name of a column or of a header: a text, or a list of mailboxes.
+    """
+    if not changed:
+        return source
     message = message_from_bytes(source, policy=policy.compat32)
-    for name, value in headers.items():
-        del message[name]
+    for name, value in changed.items():
+        header = _HEADERS.get(name, name)
+        del message[header]
+        mailboxes = [value] if header == "From" else value
         if value:
-            message[name] = value
+            message[header] = _words(mailboxes) if isinstance(mailboxes, str) else _mailboxes(mailboxes)
     return source_of(message)
+
+
+def _mailboxes(mailboxes: Any) -> str:
+    pairs = [(display_name(mailbox), bare_address(mailbox)) for mailbox in mailboxes]
+    return ", ".join(formataddr((name, _in_ascii(address))) for name, address in pairs)
+
+
+def _in_ascii(address: str) -> str:
+    local_part, at, domain = address.rpartition("@")
+    return f"{local_part}{at}{punycode(domain)}"
+
+
+def _words(text: str) -> str:
+    return text if text.isascii() else Header(text, "utf-8").encode()

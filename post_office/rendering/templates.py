@@ -23,9 +23,9 @@ from django.template import Context, Engine, TemplateSyntaxError, engines
 from django.utils import translation
 
 from ..conf import conf
-from ..exceptions import InvalidTemplate, TemplateGone, UnreadableContext
-from ..fields import Unreadable
+from ..exceptions import InvalidTemplate, TemplateGone, UnreadableColumn
 from ..models import Email, EmailTemplate
+from ..packing import Unreadable
 from . import attachments
 from .inline import InlineImage, collecting
 
@@ -146,9 +146,9 @@ def render_on_delivery(email: Email) -> Rendered:
 
 
 def stored_context(email: Email) -> Mapping[str, Any]:
-    """Return the context of a mail that is rendered on delivery. Raises `UnreadableContext`."""
+    """Return the context of a mail that is rendered on delivery. Raises `UnreadableColumn`."""
     if isinstance(email.context, Unreadable):
-        raise UnreadableContext(email.context.fault) from email.context.fault
+        raise UnreadableColumn("context", email.context.fault) from email.context.fault
     return email.context or {}
 
 

@@ -18,7 +18,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 
 from ..compat import built
 from ..exceptions import CannotStore
-from ..given import ADDRESSES, COLUMNS, headers_column
+from ..given import ADDRESSES, AS_QUEUED, COLUMNS, TEXTS, fingerprint, headers_column
 from ..headers import storable
 from ..packing import pack
 from ..validators import validate_comma_separated_emails, validate_email_with_name
@@ -69,13 +69,14 @@ def take_apart(message: EmailMessage) -> Verbatim:
     text, html, layout = _bodies(message)
     given = {**_fields(message), **_headers(message), **_attributes(message), **layout}
     source = source_of(whole) if _builds_itself(message) else None
+    columns = {name: _column(name, value) for name, value in given.items() if name in COLUMNS}
+    beyond = _beyond(given)
+    if source is not None or "recipients" in given:
+        beyond[AS_QUEUED] = {name: columns[name] for name in ("subject", *ADDRESSES)}
+        beyond[AS_QUEUED][TEXTS] = fingerprint(text, html)
     return Verbatim(
-        columns={
-            **{name: _column(name, value) for name, value in given.items() if name in COLUMNS},
-            "message": text,
-            "html_message": html,
-        },
-        as_given=_beyond(given) or None,
+        columns={**columns, "message": text, "html_message": html},
+        as_given=beyond or None,
         source=source,
         message_id=_message_id(message, source),
         uploads=tuple(upload_of(attachment) for attachment in message.attachments),

@@ -7,17 +7,20 @@ import warnings
 from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from email import message_from_bytes
 from email.message import EmailMessage as PythonMessage
 from email.mime.base import MIMEBase
 from email.mime.image import MIMEImage
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from email.policy import SMTP
+from email.policy import SMTP, default
 from typing import Any
 
 import pytest
 from django.core import mail as django_mail
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.db import connection
 from django.utils.translation import gettext_lazy
 
 from post_office.backends import EmailBackend
@@ -335,3 +338,62 @@ def test_other_recipients_replace_those_of_a_message_with_bytes_of_its_own(setti
     )  # fmt: skip
     assert b"\nTo: staging@example.com\n" in built.as_bytes()
     assert b"\nCc:" not in built.as_bytes()
+
+
+def test_an_edit_of_recipients_counts_more_than_a_messages_own_envelope() -> None:
+    EmailBackend().send_messages([OwnRecipients("s", "b", to=["ann@example.com"])])
+    email = Email.objects.get()
+    assert email.email_message().recipients() == ["hidden@example.com"]
+    email.cc = ["new@example.com"]
+    email.save()
+    assert Email.objects.get().email_message().recipients() == ["ann@example.com", "new@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "header", "shown"),
+    [
+        ("to", ["Jürgen <new@münchen.de>", "x@x.com"], "To", "Jürgen <new@xn--mnchen-3ya.de>, x@x.com"),
+        ("cc", ["new@example.com"], "Cc", "new@example.com"),
+        ("from_email", '"Doe, John" <new@example.com>', "From", '"Doe, John" <new@example.com>'),
+        ("subject", "neue Grüße", "Subject", "neue Grüße"),
+    ],
+)
+def test_an_edit_changes_the_header_of_a_message_with_bytes_of_its_own(
+    column: str, value: Any, header: str, shown: str
+) -> None:
+    EmailBackend().send_messages([OwnBytes("Grüße", "b", "me@example.com", ["ann@example.com"])])
+    email = Email.objects.get()
+    setattr(email, column, value)
+    email.save()
+    message: Any = Email.objects.get().email_message()
+    built = message_from_bytes(message.message().as_bytes(), policy=default)
+    assert (str(built[header]), built["X-Own"]) == (shown, "yes")
+    if column in ("to", "cc"):
+        assert set(value) <= set(message.recipients())
+
+
+def test_the_texts_of_a_message_with_bytes_of_its_own_cannot_be_changed() -> None:
+    EmailBackend().send_messages([OwnBytes("s", "b", to=["ann@example.com"])])
+    email = Email.objects.get()
+    email.save()
+    email.message = "new"
+    with pytest.raises(ValidationError, match="its texts cannot be changed"):
+        email.save()
+
+
+@pytest.mark.parametrize("text", ["{broken", '{"a": {"$": "of a later version", "of": 1}}'])
+@pytest.mark.parametrize("table", ["email", "attachment"])
+def test_what_cannot_be_read_back_fails_its_own_mail_and_stops_no_other(table: str, text: str) -> None:
+    long_name = "n" * 300
+    EmailBackend().send_messages(
+        [attached(simple(), (f"{long_name}{n}", b"b", "application/x-foo")) for n in range(3)]
+    )
+    _first, bad, _last = Email.objects.order_by("id")
+    key = bad.pk if table == "email" else bad.attachments.get().pk
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE post_office_{table} SET as_given = %s WHERE id = %s", [text, key])
+    assert send_queued() == (2, 1, 0)
+    assert "cannot be read back from the database" in bad.logs.get().message
+    broken: Any = Email.objects.get(pk=bad.pk) if table == "email" else bad.attachments.get()
+    with pytest.raises(ValidationError, match="cannot be read back from the database"):
+        broken.full_clean()

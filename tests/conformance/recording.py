@@ -5,12 +5,9 @@ before. The backend is the same, with a list in the place of a server, so that t
 nothing was lost.
 
 Left out of a comparison is what is new each time a message is serialised: boundaries, and the Date and
-Message-ID that Django makes up. Some differences are meant, and a direct message is serialised accordingly:
-
-- Queued mail keeps the long tokens of headers whole, which Django 6 turns into encoded words.
-- A message of a class that overrides `message()`, and one that is attached to another, is serialised when
-  it is queued, before a backend asks for a policy. On Django 6 that may mean another transfer encoding of
-  the same text.
+Message-ID that Django makes up. One difference is meant, and a direct message is serialised accordingly:
+queued mail keeps the long tokens of headers whole, which Django 6 turns into encoded words. What builds
+itself is left as it is: a message of a class that overrides `message()`, and one that is attached to another.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ from __future__ import annotations
 import copy
 import email
 import email.policy
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,8 +47,8 @@ _BOUNDARY = re.compile(rb"={15}\d+==")
 _MADE_UP_ID = re.compile(rb"(?mi)^Message-ID:\s+<[\d.]+@%s>\r?\n" % re.escape(str(DNS_NAME).encode()))
 # Dates that tests give lie before.
 _TODAY = re.compile(rb"(?m)^Date: \w{3}, \d\d \w{3} 20(?:2[6-9]|[3-9]\d) .*\r?\n")
-# White space around a value belongs to the header's syntax; reading a message that is attached drops it.
-_SUBJECT = re.compile(rb"(?m)^Subject:[ \t]*(.*?)[ \t]*(\r?)$")
+# Without a subject, a message that is attached has one space more or less.
+_NO_SUBJECT = re.compile(rb"(?m)^Subject: *(\r?)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +127,7 @@ def normalised(content: bytes) -> bytes:
     """Return a serialised message without what is new each time."""
     for made_up in (_MADE_UP_ID, _TODAY):
         content = made_up.sub(b"", content)
-    content = _SUBJECT.sub(rb"Subject: \1\2", content)
+    content = _NO_SUBJECT.sub(rb"Subject:\1", content)
     return _BOUNDARY.sub(b"=boundary=", content)
 
 
@@ -182,34 +178,33 @@ LONG = 60
 
 
 def as_if_queued(message: EmailMessage) -> Any:
-    """Return a message in the place of this one, serialised in the way that is meant for queued mail."""
-    message = copy.copy(message)
-    message.attachments = [_built(item) for item in message.attachments]
-    if type(message).message is not EmailMessage.message:
-        return WithOwnBytes(message)
-    if HAS_MODERN_EMAIL and _has_long_tokens(message):
+    """Return a message, or one in its place that is serialised in the way that is meant for queued mail."""
+    builds_itself = type(message).message is not EmailMessage.message
+    if HAS_MODERN_EMAIL and not builds_itself and _has_long_tokens(message):
+        message = copy.copy(message)
+        message.attachments = [_serialised(item) for item in message.attachments]
         return WithWholeTokens(message)
     return message
 
 
-def _built(attachment: Any) -> Any:
-    """Return an attachment in which a message is one that was serialised before."""
+def _serialised(attachment: Any) -> Any:
+    """Return an attachment in which a message was serialised before, as Django does it."""
     if isinstance(attachment, Message) or not isinstance(attachment[1], (EmailMessage, Message)):
         return attachment
     name, content, mimetype = attachment
-    built = content.message() if isinstance(content, EmailMessage) else content
-    if HAS_MODERN_EMAIL:
-        built = email.message_from_bytes(built.as_bytes(), policy=email.policy.default)
-    return name, built, mimetype
+    built = content.message(policy=email.policy.SMTP) if isinstance(content, EmailMessage) else content
+    return name, email.message_from_bytes(built.as_bytes(), policy=email.policy.SMTP), mimetype
 
 
 def _has_long_tokens(message: EmailMessage) -> bool:
     values = [message.subject, *message.extra_headers.values()]
+    for part in message.attachments:
+        values += part.values() if isinstance(part, Message) else []
     return any(len(token) > LONG for value in values for token in str(value).split())
 
 
-class InItsPlace:
-    """A message that is serialised in another way."""
+class WithWholeTokens:
+    """A message whose headers are folded as those of queued mail, see `post_office.rendering.folding`."""
 
     def __init__(self, message: EmailMessage) -> None:
         self._message = message
@@ -217,24 +212,7 @@ class InItsPlace:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._message, name)
 
-
-class WithWholeTokens(InItsPlace):
-    """Long tokens in its headers are left alone, see `post_office.rendering.folding`."""
-
     def message(self, **kwargs: Any) -> Any:
         built = self._message.message(**kwargs)
         keep_tokens_whole(built)
         return built
-
-
-class WithOwnBytes(InItsPlace):
-    """A message of a class that builds it is, as bytes, what `message()` makes by default."""
-
-    def message(self, **kwargs: Any) -> Any:
-        built = self._message.message()
-        built.as_bytes = functools.partial(_with_line_ends_of_smtp, built.as_bytes())
-        return built
-
-
-def _with_line_ends_of_smtp(content: bytes, **kwargs: Any) -> bytes:
-    return content.replace(b"\n", b"\r\n")

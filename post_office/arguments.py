@@ -15,11 +15,13 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from . import compat
 from .addresses import validate_mailbox
 from .enums import PRIORITY
 from .exact import exact_key
 from .exceptions import InvalidArgument
 from .given import metadata_column, tags_column
+from .headers import validate_headers
 
 
 def mailboxes(argument: str, value: Any) -> list[str]:
@@ -92,6 +94,19 @@ def context_of(context: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(context, Mapping):
         raise InvalidArgument(f"context: {context!r} is not a dict.")
     return dict(context)
+
+
+def headers_of(headers: Any) -> dict[str, str] | None:
+    """Return extra headers. Refuses what Django would refuse, or write twice, when the mail is sent."""
+    valid = validate_headers("headers", headers)
+    seen: set[str] = set()
+    for name in valid or ():
+        if name.lower() in compat.HEADERS_OF_DJANGO:
+            raise InvalidArgument(f"headers: {name!r} is written by Django itself and cannot be given.")
+        if name.lower() in seen:
+            raise InvalidArgument(f"headers: {name!r} is given twice.")
+        seen.add(name.lower())
+    return valid
 
 
 def tags_of(tags: Any) -> list[str] | None:

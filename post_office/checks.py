@@ -83,6 +83,9 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
 def check_mailers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     """Every mailer of MAILERS that queues mail here leads to one that delivers it."""
     found: list[CheckMessage] = []
+    for alias, entry in compat.mailers().items():
+        if fault := _fault_of_mailer(alias, entry):
+            found.append(checks.Error(f"MAILERS[{alias!r}] cannot be used: {fault}", id="post_office.E009"))
     queueing = connections.queueing_mailers()
     for alias, delivering in _ways_out(queueing):
         if delivering in queueing:
@@ -136,6 +139,20 @@ def check_webhooks(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
         for provider, known in WEBHOOK_KEYS.items()
         for key in sorted(set(conf.WEBHOOKS.get(provider, {})) - known)
     ]
+
+
+def _fault_of_mailer(alias: str, entry: dict[str, Any]) -> Exception | None:
+    """Return why a mailer cannot be made; of those that queue mail here, what is wrong with their options.
+
+    Others are not made, as that is for Django and their own packages to check.
+    """
+    try:
+        backend_class = import_string(entry.get("BACKEND", connections.SMTP))
+        if getattr(backend_class, connections.QUEUES_MAIL, False):
+            compat.mailer(alias)
+    except Exception as fault:
+        return fault
+    return None
 
 
 def _ways_out(queueing: Iterable[str]) -> list[tuple[str, str]]:

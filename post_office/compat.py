@@ -26,6 +26,13 @@ HAS_MAILERS = django.VERSION >= (6, 1)
 # 6.1: the admin's breadcrumbs are an ordered list, as its style sheet expects.
 ADMIN_BREADCRUMBS_ARE_A_LIST = django.VERSION >= (6, 1)
 
+# 6.0: what a message writes by itself can stand there once only, and Bcc not at all.
+HEADERS_OF_DJANGO = frozenset(
+    ("subject", "bcc", "mime-version", "content-type", "content-transfer-encoding")
+    if HAS_MODERN_EMAIL
+    else ()
+)
+
 _quiet = threading.Lock()
 
 

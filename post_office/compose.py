@@ -24,7 +24,7 @@ from .conf import conf
 from .delivery.connections import validate_alias
 from .enums import PRIORITY, STATUS
 from .exceptions import InvalidArgument
-from .headers import is_storable, validate_header_name, validate_header_value, validate_headers
+from .headers import is_storable, validate_header_name, validate_header_value
 from .models import Email, EmailTemplate
 from .rendering import attachments as files
 from .rendering import templates
@@ -90,8 +90,13 @@ def verbatim(*, subject: str, message: str, html_message: str, **addressing: Any
     return Draft(email=email)
 
 
-def of_message(message: EmailMessage, *, priority: int | str | None = None, backend: str = "") -> Draft:
+def of_message(
+    message: EmailMessage, *, priority: int | str | None = None, backend: str = "", hops: int = 0
+) -> Draft:
     """Make a draft of a message of Django's, which stands as it is: its texts are no templates.
+
+    Args:
+        hops: How many mails deep it was queued by the delivery of another.
 
     Raises:
         ValueError: What Django itself refuses, a header name or an address that no mail format allows.
@@ -101,7 +106,7 @@ def of_message(message: EmailMessage, *, priority: int | str | None = None, back
     _refuse_impossible(message)
     email = Email(
         **taken.columns,
-        as_given=taken.as_given,
+        as_given={**(taken.as_given or {}), "hops": hops} if hops else taken.as_given,
         source=taken.source,
         priority=arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         status=STATUS.queued,
@@ -141,7 +146,7 @@ def addressed(
 ) -> Email:
     """Return an unsaved email without texts: from whom, to whom, when, how and what about."""
     sender = str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
-    valid_headers = validate_headers("headers", headers)
+    valid_headers = arguments.headers_of(headers)
     return Email(
         to=arguments.mailboxes("recipients", recipients),
         # The old prefix, which callers may look for.

@@ -28,9 +28,12 @@ def pack(value: Any) -> str:
     tuples, sets and dicts of these. A lazy text becomes the text that it is now.
 
     Raises:
-        TypeError: The value is of another type or holds one.
+        TypeError: The value is of another type or holds one; or it holds itself.
     """
-    return json.dumps(_tagged(value), separators=(",", ":"))
+    try:
+        return json.dumps(_tagged(value), separators=(",", ":"))
+    except (RecursionError, ValueError) as fault:
+        raise TypeError(f"a {type(value).__name__} cannot be stored: {fault}") from fault
 
 
 def unpack(text: str) -> Any:
@@ -66,7 +69,9 @@ def _tagged(value: Any) -> Any:
         if isinstance(value, of_type):
             return {TAG: name, "of": write(value)}
     if isinstance(value, (bool, int, float, str)):  # a subclass, such as a member of TextChoices
-        return next(base(value) for base in (str, bool, int, float) if isinstance(value, base))
+        base: Any = next(base for base in (str, int, float) if isinstance(value, base))
+        # Its own method may give its name instead.
+        return base(base.__str__(value) if base is str else base.__repr__(value))
     raise TypeError(f"{value!r} is a {type(value).__name__}, which cannot be stored")
 
 

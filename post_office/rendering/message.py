@@ -63,6 +63,8 @@ class BuiltMessage(EmailMultiAlternatives):
     `attachments`, where backends for provider APIs look for them.
     """
 
+    # How many mails deep this one was queued by the delivery of another.
+    _hops: int = 0
     _related: tuple[Any, ...] = ()
     _recipients: list[str] | None = None
     _source: bytes | None = None
@@ -181,6 +183,7 @@ def assemble(parts: Parts, *, with_message_id: bool = True) -> BuiltMessage:
     for name, value in parts.attributes.items():
         setattr(message, name, value)
     message._recipients, message._source = parts.recipients, parts.source
+    message._hops = given.get("hops", 0)
     return message
 
 

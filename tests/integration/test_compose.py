@@ -15,6 +15,7 @@ from django.template import TemplateSyntaxError
 from django.utils import timezone
 
 from post_office import mail
+from post_office.compat import HAS_MODERN_EMAIL
 from post_office.models import PRIORITY, STATUS, Attachment, Email, EmailTemplate
 from post_office.signals import email_queued
 
@@ -435,4 +436,19 @@ def test_a_message_id_of_the_callers_own_is_known_by_the_queue() -> None:
 def test_send_many_names_an_argument_that_send_does_not_have() -> None:
     with pytest.raises(TypeError, match="send_many: 'adresses': no argument of send"):
         mail.send_many([{"recipients": "ann@example.com"}, {"adresses": "ann@example.com"}])
+    assert not Email.objects.exists()
+
+
+def test_a_header_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="headers: 'x-a' is given twice"):
+        send(headers={"X-A": "1", "x-a": "2"})
+
+
+@pytest.mark.skipif(not HAS_MODERN_EMAIL, reason="Django 5.2 writes these headers twice.")
+@pytest.mark.parametrize(
+    "name", ["Subject", "BCC", "Content-Type", "MIME-Version", "Content-Transfer-Encoding"]
+)
+def test_a_header_that_django_would_refuse_at_delivery_is_refused_when_it_is_queued(name: str) -> None:
+    with pytest.raises(ValueError, match=f"headers: '{name}' is written by Django itself"):
+        send(headers={name: "x"})
     assert not Email.objects.exists()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage, send_mail
 from django.core.mail.backends import console, dummy, filebased, locmem, smtp
 from django.core.mail.backends.base import BaseEmailBackend
 
@@ -241,6 +241,52 @@ def test_the_one_backend_of_old_projects_delivers_where_there_is_no_other_and_is
     settings.POST_OFFICE = post_office
     assert type(conn.open_connection("default")) is backend_class
     assert [message.id for message in check_backends()] == ["post_office.W004"]
+
+
+class Copying(BaseEmailBackend):
+    """Sends a copy of each message to the queue, as a backend with a footer or a counter may do."""
+
+    changes = ""
+
+    def send_messages(self, messages: Any) -> int:
+        for message in messages:
+            copied = EmailMessage(f"{message.subject}{self.changes}", "b", message.from_email, message.to)
+            EmailBackend().send_messages([copied])
+        return len(messages)
+
+
+class CopyingAnew(Copying):
+    changes = " (copy)"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("backend", "rows"), [(Copying, 1), (CopyingAnew, 3)])
+def test_a_backend_that_queues_copies_of_what_it_delivers_comes_to_an_end(
+    backend: type, rows: int, backends: Any
+) -> None:
+    backends(default=f"{__name__}.{backend.__name__}")
+    mail.send("ann@example.com", "me@example.com", subject="s")
+    for _ in range(10):
+        for email in Email.objects.unfinished():
+            email.dispatch()
+    assert Email.objects.count() == rows
+    last = Email.objects.latest("id")
+    assert last.status == STATUS.queued
+    assert "queues mail in post_office itself" in last.logs.latest("id").message
+
+
+def test_a_mailer_that_cannot_be_used_is_named_and_stops_no_other(two_queues: Any) -> None:
+    two_queues.MAILERS = {
+        **two_queues.MAILERS,
+        "broken": {"BACKEND": "no.such.Backend"},
+        "urgent": {"BACKEND": "post_office.EmailBackend", "OPTIONS": {"using": "smtp", "priority": "urgent"}},
+        "odd": {"BACKEND": "post_office.EmailBackend", "OPTIONS": {"using": "smtp", "host": "x"}},
+    }
+    named = {error.msg.partition(" cannot")[0]: error for error in check_mailers()}
+    assert {error.id for error in named.values()} == {"post_office.E009"}
+    assert sorted(named) == ["MAILERS['broken']", "MAILERS['odd']", "MAILERS['urgent']"]
+    assert "must be one of: low" in named["MAILERS['urgent']"].msg
+    assert conn.validate_alias("newsletter") == "bulk"
 
 
 def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:

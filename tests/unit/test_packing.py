@@ -3,6 +3,7 @@
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 
 import pytest
 from django.utils.translation import gettext_lazy
@@ -74,3 +75,30 @@ def test_lazy_text_is_packed_as_it_reads_now():
 def test_other_objects_are_refused_by_their_type():
     with pytest.raises(TypeError, match="is a object, which cannot be stored"):
         pack({"a": [object()]})
+
+
+class Word(str, Enum):
+    A = "a"
+
+
+class Number(int, Enum):
+    ONE = 1
+
+
+class Part(float, Enum):
+    HALF = 0.5
+
+
+@pytest.mark.parametrize(("member", "value"), [(Word.A, "a"), (Number.ONE, 1), (Part.HALF, 0.5)])
+def test_a_member_of_an_enum_is_packed_as_its_value(member: Enum, value: object) -> None:
+    back = unpack(pack([member]))[0]
+
+    assert (back, type(back)) == (value, type(value))
+
+
+def test_what_holds_itself_is_refused():
+    endless: list[object] = []
+    endless.append(endless)
+
+    with pytest.raises(TypeError, match="cannot be stored"):
+        pack(endless)

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.functional import Promise
 
 from . import compat
 from .addresses import validate_mailbox
@@ -86,6 +87,15 @@ def refuse_both_template_and_text(template: Any, subject: str, message: str, htm
     for name, value in (("subject", subject), ("message", message), ("html_message", html_message)):
         if value:
             raise InvalidArgument(f'You can\'t specify both "template" and "{name}" arguments')
+
+
+def text_of(argument: str, value: Any) -> str:
+    """Return a text, also of a lazy one; None is no text. Raises `InvalidArgument` for anything else."""
+    if value is None:
+        return ""
+    if not isinstance(value, (str, Promise)):
+        raise InvalidArgument(f"{argument}: {value!r} is not a text.")
+    return str(value)
 
 
 def context_of(context: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def draft(
     *,
     template: EmailTemplate | str | None = None,
     context: Mapping[str, Any] | None = None,
-    subject: str = "",
-    message: str = "",
-    html_message: str = "",
+    subject: str | None = "",
+    message: str | None = "",
+    html_message: str | None = "",
     language: str = "",
     render_on_delivery: bool = False,
     attachments: Mapping[str, Any] | None = None,
@@ -64,6 +64,9 @@ def draft(
         addressing: What `addressed` takes.
     """
     email = addressed(**addressing)
+    subject = arguments.text_of("subject", subject)
+    message = arguments.text_of("message", message)
+    html_message = arguments.text_of("html_message", html_message)
     arguments.refuse_both_template_and_text(template, subject, message, html_message)
     chosen = chosen_template(template, language)
     images: tuple[Upload, ...] = ()

@@ -11,7 +11,7 @@ from django.forms.models import BaseInlineFormSet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..addresses import join_mailboxes
+from ..addresses import join_mailboxes, split_mailboxes
 from ..delivery.connections import aliases, default_alias
 from ..models import Email, EmailTemplate
 
@@ -26,6 +26,9 @@ else:
 
 class MailboxesField(forms.CharField):
     """Mailboxes in one line; knows that a list and its line are the same."""
+
+    def to_python(self, value: Any) -> Any:
+        return split_mailboxes(super().to_python(value) or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         if isinstance(initial, (list, tuple)):

@@ -116,7 +116,12 @@ def _content(name: str, value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, (str, os.PathLike)):
-        return Path(value).read_bytes()
+        try:
+            return Path(value).read_bytes()
+        except OSError as fault:
+            # The errno makes it the same class again, such as FileNotFoundError.
+            sentence = f"attachments: {name!r} cannot be read: {fault.strerror}"
+            raise OSError(fault.errno, sentence, str(value)) from fault
     if not hasattr(value, "read"):
         raise InvalidArgument(f"attachments: {name!r} is {value!r}, not a file, path or bytes.")
     if getattr(value, "closed", False) and hasattr(value, "open"):

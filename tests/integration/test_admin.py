@@ -953,3 +953,16 @@ def test_the_page_of_a_message_with_odd_parts_can_be_read(admin_client: Client) 
     message.esp_extra = {b"bytes": "\ud800"}
     EmailBackend().send_messages([message])
     assert "BEGIN:VCALENDAR" in page(admin_client, address(Email.objects.get()))
+
+
+def test_a_mail_with_unusual_addresses_can_be_edited(admin_client: Client) -> None:
+    EmailBackend().send_messages([EmailMultiAlternatives("s", "b", "tester", ["root"], cc=["postmaster"])])
+    email = Email.objects.get()
+    form = {**FORM, "from_email": "tester", "to": "root", "cc": "postmaster", "bcc": ""}
+    answer = admin_client.post(address(email), {**form, "priority": PRIORITY.high})
+    assert answer.status_code == 302
+    email.refresh_from_db()
+    assert (email.priority, email.to, email.email_message().to) == (PRIORITY.high, ["root"], ["root"])
+    assert admin_client.post(address(email), {**form, "to": "nobody"}).status_code == 200
+    email.refresh_from_db()
+    assert email.to == ["root"]

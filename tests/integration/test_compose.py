@@ -452,3 +452,20 @@ def test_a_header_that_django_would_refuse_at_delivery_is_refused_when_it_is_que
     with pytest.raises(ValueError, match=f"headers: '{name}' is written by Django itself"):
         send(headers={name: "x"})
     assert not Email.objects.exists()
+
+
+def test_none_is_no_text_as_in_django() -> None:
+    email = send(subject=None, message="m", html_message=None)
+    assert (email.subject, email.message, email.html_message) == ("", "m", "")
+
+
+@pytest.mark.parametrize("argument", ["subject", "message", "html_message"])
+@pytest.mark.parametrize("value", [5, b"bytes", ["list"]])
+def test_what_is_no_text_is_refused(argument: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{argument}: {re.escape(repr(value))} is not a text"):
+        send(**{argument: value})
+
+
+def test_a_path_without_a_file_is_named_with_its_attachment() -> None:
+    with pytest.raises(FileNotFoundError, match=r"attachments: 'a\.txt' cannot be read.*'/no/such/file'"):
+        send(attachments={"a.txt": "/no/such/file"})

@@ -88,6 +88,14 @@ class PostOfficeSettings:
     # SNS that are yours; empty: any that SNS signs for. "SPARKPOST": {"USERNAME": ..., "PASSWORD": ...},
     # those of the webhook. Each also has "VERIFY_SIGNATURE"; False believes everybody.
     WEBHOOKS: Mapping[str, Mapping[str, Any]] = {}
+    # Limits past which `mail_status --check` and the health view complain: "MAX_AGE" (a timedelta: of the
+    # mail that is due for longest), "MAX_DUE", "MAX_FAILED" (in the last hour), "MAX_ORPHANED" (mail that
+    # nobody will ever claim), "MAX_SILENCE" (a timedelta: since a dispatcher was seen), "REQUIRE_DISPATCHER"
+    # (True: one is alive).
+    HEALTH_LIMITS: Mapping[str, Any] = {"MAX_AGE": timedelta(hours=1)}
+    # Whoever sends "Authorization: Bearer " and this may read the health view. Unset: only staff with the
+    # permission to view emails.
+    HEALTH_TOKEN: str | None = None
     # Dotted path of the model field class that stores contexts. Read when models are loaded.
     # Unset: a JSON field which takes dates, decimals and UUIDs too.
     CONTEXT_FIELD_CLASS: str = "post_office.fields.ContextJSONField"

@@ -141,3 +141,10 @@ class FileLocked(PostOfficeError):
 
     def __init__(self, path: object = "") -> None:
         super().__init__(f"Another run holds {path}" if path else "")
+
+
+class InvalidLimit(PostOfficeError, ValueError):
+    """A limit for the figures of the queue that there is not, or that cannot be this."""
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(f"{name}: {value!r} {reason}.")

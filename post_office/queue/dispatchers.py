@@ -56,13 +56,35 @@ def is_alive(dispatcher: Dispatcher, now: datetime) -> bool:
     """Return whether the program runs, as far as one can tell: by its process on this host, elsewhere
     by the latest beat of it and its workers, which is compared with `now` by the clocks of both hosts.
     """
-    identity = ProcessIdentity(
-        host=dispatcher.host, boot=dispatcher.boot, pid=dispatcher.pid, pid_started=dispatcher.pid_started
-    )
-    if dispatcher.ended_at is not None or identity.is_gone():
+    if dispatcher.ended_at is not None or is_gone(dispatcher):
         return False
-    workers = dispatcher.workers.using(router.db_for_write(Dispatcher)).values_list("beat_at", flat=True)
-    return max(dispatcher.beat_at, *workers, dispatcher.started_at) > now - conf.LEASE_DURATION
+    return seen_at(dispatcher) > now - conf.LEASE_DURATION
+
+
+def is_gone(dispatcher: Dispatcher) -> bool:
+    """Return whether its process is known to have ended, as only its own host can tell."""
+    return ProcessIdentity(
+        host=dispatcher.host, boot=dispatcher.boot, pid=dispatcher.pid, pid_started=dispatcher.pid_started
+    ).is_gone()
+
+
+def seen_at(dispatcher: Dispatcher) -> datetime:
+    """Return when it or a worker of it was last seen, by the clock of its host."""
+    return max(
+        dispatcher.beat_at, *(worker.beat_at for worker in dispatcher.workers.all()), dispatcher.started_at
+    )
+
+
+def watched(most: int) -> list[Dispatcher]:
+    """Return the programs that have not said that they ended, and of the others the last; with their workers.
+
+    Args:
+        most: Rows to return at most, those seen last.
+    """
+    rows = _dispatchers().prefetch_related("workers")
+    running = rows.filter(ended_at=None).order_by("-beat_at", "pk")[:most]
+    ended = rows.exclude(ended_at=None).order_by("-ended_at", "pk")[:1]
+    return [*running, *ended]
 
 
 def remove_old(now: datetime) -> int:

@@ -22,7 +22,7 @@ FLOORS = [
     {"delivery"},
     {"arguments", "compose", "storing", "mail", "backends"},
     {"narrator", "events", "webhooks"},
-    {"checks", "admin", "management", "apps", "wakeup", "tasks", "background"},
+    {"checks", "health", "probe", "urls", "admin", "management", "apps", "wakeup", "tasks", "background"},
 ]  # fmt: skip
 # Old import paths: on top of everything, and nothing of the house may lean on them.
 PORCH = {"cache", "connections", "sanitizer", "settings", "utils", "views"}

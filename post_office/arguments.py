@@ -18,11 +18,13 @@ from django.utils.functional import Promise
 
 from . import compat
 from .addresses import validate_mailbox
-from .enums import PRIORITY
+from .enums import PRIORITY, UNKNOWN_POLICIES
 from .exact import exact_key
 from .exceptions import InvalidArgument
 from .given import metadata_column, tags_column
 from .headers import validate_headers
+
+MOST_RETRIES = 2**15 - 1  # of the column
 
 
 def mailboxes(argument: str, value: Any) -> list[str]:
@@ -136,6 +138,21 @@ def metadata_of(metadata: Any) -> dict[str, Any] | None:
     if column is None:
         raise InvalidArgument(f"metadata: {metadata!r} is not a dict of names to plain values of JSON.")
     return column
+
+
+def policy_of(on_unknown: Any) -> str | None:
+    """Return what is to become of a mail whose delivery is unknown; None where it does not say."""
+    if on_unknown is not None and on_unknown not in UNKNOWN_POLICIES:
+        raise InvalidArgument(f"on_unknown: {on_unknown!r} is none of {', '.join(UNKNOWN_POLICIES)}.")
+    return on_unknown  # type: ignore[no-any-return]
+
+
+def retries_of(max_retries: Any) -> int | None:
+    if max_retries is None:
+        return None
+    if type(max_retries) is not int or not 0 <= max_retries <= MOST_RETRIES:
+        raise InvalidArgument(f"max_retries: {max_retries!r} is not a number from 0 to {MOST_RETRIES}.")
+    return max_retries
 
 
 def key_of(idempotency_key: Any) -> str | None:

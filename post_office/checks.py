@@ -18,7 +18,8 @@ from django.utils.module_loading import import_string
 
 from . import background, compat
 from .conf import conf
-from .delivery import connections
+from .delivery import connections, policies
+from .enums import UNKNOWN_POLICIES
 from .migrations._legacy import LEGACY_MIGRATIONS
 
 FIRST_OF_OURS = "0002_claims"
@@ -30,6 +31,7 @@ WEBHOOK_KEYS = {
 
 def register() -> None:
     checks.register(check_backends, Tags.compatibility)
+    checks.register(check_delivery, Tags.compatibility)
     checks.register(check_mailers, Tags.compatibility)
     checks.register(check_delivery_for_deployment, Tags.compatibility, deploy=True)
     checks.register(check_celery, Tags.compatibility)
@@ -77,6 +79,26 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                 id="post_office.E003",
             )
         )
+    return found
+
+
+def check_delivery(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What the settings say of delivery, for one backend or for all, can be meant."""
+    found: list[CheckMessage] = [
+        checks.Error(sentence, id="post_office.E010") for sentence in policies.mistakes()
+    ]
+    if conf.UNKNOWN not in UNKNOWN_POLICIES:
+        sentence = f"POST_OFFICE['UNKNOWN']: {conf.UNKNOWN!r} is none of {UNKNOWN_POLICIES}."
+        found.append(checks.Error(sentence, id="post_office.E011"))
+    if type(conf.MAX_CLAIMS) is not int or conf.MAX_CLAIMS < 2:
+        sentence = f"POST_OFFICE['MAX_CLAIMS']: {conf.MAX_CLAIMS!r} is not a number of 2 or more."
+        found.append(checks.Error(sentence, id="post_office.E011"))
+    try:
+        if conf.CLASSIFY is not None:
+            import_string(conf.CLASSIFY)
+    except ImportError as fault:
+        sentence = f"POST_OFFICE['CLASSIFY']: {conf.CLASSIFY!r} cannot be imported: {fault}"
+        found.append(checks.Error(sentence, id="post_office.E012"))
     return found
 
 

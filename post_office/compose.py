@@ -21,7 +21,8 @@ from django.utils import translation
 from . import arguments
 from .compat import check_mailbox
 from .conf import conf
-from .delivery.connections import validate_alias
+from .delivery import policies
+from .delivery.connections import default_alias, validate_alias
 from .enums import PRIORITY, STATUS
 from .exceptions import InvalidArgument
 from .headers import is_storable, validate_header_name, validate_header_value
@@ -107,6 +108,7 @@ def of_message(
     """
     taken = take_apart(message)
     _refuse_impossible(message)
+    alias = validate_alias(backend)
     email = Email(
         **taken.columns,
         as_given={**(taken.as_given or {}), "hops": hops} if hops else taken.as_given,
@@ -114,7 +116,8 @@ def of_message(
         priority=arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         status=STATUS.queued,
         message_id=taken.message_id or new_message_id(),
-        backend_alias=validate_alias(backend),
+        backend_alias=alias,
+        on_unknown=policies.on_unknown(alias or default_alias()),
     )
     email.full_clean(validate_unique=False, validate_constraints=False)
     return Draft(email=email, uploads=taken.uploads)
@@ -146,10 +149,13 @@ def addressed(
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
     idempotency_key: str | None = None,
+    max_retries: int | None = None,
+    on_unknown: str | None = None,
 ) -> Email:
     """Return an unsaved email without texts: from whom, to whom, when, how and what about."""
     sender = str(django_settings.DEFAULT_FROM_EMAIL if sender is None else sender)
     valid_headers = arguments.headers_of(headers)
+    alias = validate_alias(backend)
     return Email(
         to=arguments.mailboxes("recipients", recipients),
         # The old prefix, which callers may look for.
@@ -162,7 +168,9 @@ def addressed(
         expires_at=arguments.moment("expires_at", expires_at),
         status=STATUS.queued,
         message_id=_message_id_in(valid_headers) or new_message_id(),
-        backend_alias=validate_alias(backend),
+        backend_alias=alias,
+        max_retries=arguments.retries_of(max_retries),
+        on_unknown=arguments.policy_of(on_unknown) or policies.on_unknown(alias or default_alias()),
         tags=arguments.tags_of(tags),
         metadata=arguments.metadata_of(metadata),
         idempotency_key=arguments.key_of(idempotency_key),

@@ -15,10 +15,14 @@ class PostOfficeSettings:
     # Where mail goes: alias to backend. A backend is a dotted path, a short name of one of Django's
     # ("smtp", "console", "locmem", "filebased", "dummy", each also with ".EmailBackend"), or
     # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend, and perhaps with
-    # "FALLBACK": the alias that sends its mail as long as it is out of order. Empty: one alias,
-    # "default", which is Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is
-    # post_office itself. With Django's MAILERS (6.1), its aliases are known too.
+    # "FALLBACK": the alias that sends its mail as long as it is out of order; "UNKNOWN" and
+    # "MAX_RETRIES": as the settings of these names, for its mail. Empty: one alias, "default", which is
+    # Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is post_office itself. With Django's
+    # MAILERS (6.1), its aliases are known too.
     BACKENDS: Mapping[str, Any] = {}
+    # What BACKENDS says beside BACKEND and OPTIONS, for aliases of MAILERS, whose entries may not have more:
+    # {alias: {"FALLBACK": ..., "UNKNOWN": ..., "MAX_RETRIES": ...}}.
+    POLICIES: Mapping[str, Mapping[str, Any]] = {}
     # The one backend, from before there was BACKENDS. Used where BACKENDS is empty; a check asks to
     # write {"BACKENDS": {"default": ...}} instead.
     EMAIL_BACKEND: str | None = None
@@ -55,6 +59,20 @@ class PostOfficeSettings:
     # How often mail is tried again after a fault that may pass. Unset: for about four days with
     # growing intervals (25 retries). 0: never. What the server refuses for good is never retried.
     MAX_RETRIES: int | None = None
+    # What becomes of mail that may have been sent: a server had all of it and gave no answer, or the worker
+    # that had it died. "resend" sends it again, so that it arrives at least once; "hold" fails it and says so
+    # in its log, so that it arrives at most once. Read when mail is queued.
+    UNKNOWN: str = "resend"
+    # A mail whose worker died each of so many times is failed: it may be what kills them. From the last but
+    # one time on, a worker that has it has no other.
+    MAX_CLAIMS: int = 3
+    # Dotted path of a function that may say otherwise what a fault means. It is called on a sending thread
+    # with the exception, the `post_office.delivery.faults.Fault` and the email, and returns a Fault, a Kind,
+    # or None to leave it as it is.
+    CLASSIFY: str | None = None
+    # Mail that has been due for longer than this is not sent any more: it expires, and a fault that may pass
+    # is not retried beyond it. So a queue that is found again after a year sends nothing old. None: no limit.
+    MAX_AGE: timedelta | None = timedelta(days=7)
     # The time until the first retry.
     RETRY_INTERVAL: timedelta = timedelta(minutes=15)
     # By how much each further interval is longer than the last; 1 keeps them constant.

@@ -30,6 +30,10 @@ class Answer(NamedTuple):
     deferred: str = "deferred"
 
 
+# What becomes of mail that may have been sent: sent again, or failed. Kept in `Email.on_unknown`.
+RESEND, HOLD = "resend", "hold"
+UNKNOWN_POLICIES = (RESEND, HOLD)
+
 PRIORITY = Priority()
 STATUS = Status()
 ANSWER = Answer()

@@ -69,6 +69,8 @@ def send(
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
     idempotency_key: str | None = None,
+    max_retries: int | None = None,
+    on_unknown: str | None = None,
 ) -> Email:
     """Queue one mail, or deliver it at once with priority "now", and return it.
 
@@ -96,6 +98,8 @@ def send(
             `Email.objects.about(…)`.
         idempotency_key: A text of your own, such as "order-7-shipped". As long as there is a mail with it,
             it is returned, and nothing is queued or sent; the database sees to that.
+        max_retries: Of this mail, in place of MAX_RETRIES.
+        on_unknown: "resend" or "hold", in place of UNKNOWN.
 
     Raises:
         ValidationError: An address, the context or a field is not valid.
@@ -127,6 +131,8 @@ def send(
         metadata=metadata,
         related_object=related_object,
         idempotency_key=idempotency_key,
+        max_retries=max_retries,
+        on_unknown=on_unknown,
     )
     if not commit:
         return made.email
@@ -165,6 +171,8 @@ def create(
     metadata: Mapping[str, Any] | None = None,
     related_object: Model | None = None,
     idempotency_key: str | None = None,
+    max_retries: int | None = None,
+    on_unknown: str | None = None,
 ) -> Email:
     """Make an email without sending a signal, and without delivering it for priority "now".
 
@@ -190,6 +198,8 @@ def create(
         metadata=metadata,
         related_object=related_object,
         idempotency_key=idempotency_key,
+        max_retries=max_retries,
+        on_unknown=on_unknown,
     )
     return storing.store([made])[0] if commit else made.email
 

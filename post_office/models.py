@@ -45,7 +45,13 @@ if TYPE_CHECKING:
 
 
 # The columns of a claim, written by queue/claims, outcomes and liveness only; and what a delivery heard.
-QUEUES_OWN: dict[str, Any] = {"worker": None, "claimed_at": None, "claims": 0, "answers": None}
+QUEUES_OWN: dict[str, Any] = {
+    "worker": None,
+    "claimed_at": None,
+    "claims": 0,
+    "answers": None,
+    "first_due_at": None,
+}
 
 
 class Email(models.Model):
@@ -113,6 +119,10 @@ class Email(models.Model):
     # What the provider that took the mail knows it by.
     provider_id = models.CharField(_("Provider's id"), max_length=255, null=True, blank=True, editable=False)
 
+    # What becomes of this mail when its delivery is unknown, one of UNKNOWN_POLICIES; empty means "resend".
+    on_unknown = models.CharField(max_length=16, null=True, editable=False)
+    # This mail's own MAX_RETRIES; that of its backend, or of the settings, where empty.
+    max_retries = models.PositiveSmallIntegerField(null=True, editable=False)
     # What the server said of each recipient, of mail that it did not take for all of them:
     # {address: {"state": one of ANSWER, "code": 550, "answer": "5.1.1 no such user"}}.
     answers = PackedField(null=True, editable=False)
@@ -128,6 +138,8 @@ class Email(models.Model):
         output_field=models.DateTimeField(null=True),
         db_persist=True,
     )
+    # When it came the first time, of mail whose time was changed by a retry, or that was queued again.
+    first_due_at = models.DateTimeField(null=True, editable=False)
     # The claim: who delivers this mail now.
     worker = models.ForeignKey(
         "post_office.Worker",

@@ -9,6 +9,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router
 from django.db.models import Q
 
+from .conf import conf
 from .enums import OPEN
 
 if TYPE_CHECKING:
@@ -33,11 +34,19 @@ class EmailQuerySet(models.QuerySet["Email"]):
         return self.unfinished().filter(due_at__lte=now)
 
     def expired(self, now: datetime) -> EmailQuerySet:
-        """Unfinished and past its `expires_at`."""
-        return self.unfinished().filter(expires_at__lte=now)
+        """Unfinished and past its `expires_at`, or due for longer than MAX_AGE."""
+        late = Q(expires_at__lte=now)
+        if conf.MAX_AGE is not None:
+            oldest = now - conf.MAX_AGE
+            late |= Q(first_due_at__isnull=True, due_at__lte=oldest) | Q(first_due_at__lte=oldest)
+        return self.unfinished().filter(late)
 
     def unexpired(self, now: datetime) -> EmailQuerySet:
-        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+        rows = self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+        if conf.MAX_AGE is None:
+            return rows
+        oldest = now - conf.MAX_AGE
+        return rows.filter(Q(first_due_at__isnull=True, due_at__gt=oldest) | Q(first_due_at__gt=oldest))
 
     def unheld(self) -> EmailQuerySet:
         """Not claimed by any worker."""

@@ -1,5 +1,6 @@
 """Backends for tests: each does one thing that a real one may do."""
 
+import os
 import smtplib
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -76,6 +77,14 @@ class ProviderBackend(BaseEmailBackend):
                 message_id={f"id of {message.to[0]}"}
             )
         return WordlessBackend.deliver(email_messages)
+
+
+class DeadlyBackend(WordlessBackend):
+    """Ends the process that sends a certain mail, as a library that crashes does."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> None:  # type: ignore[override]
+        if any(message.subject == "Deadly" for message in email_messages):
+            os._exit(1)
 
 
 class QueueingBackend(EmailBackend):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
+import smtplib
 import time
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
@@ -18,16 +19,16 @@ from django.db import InterfaceError, OperationalError, router, transaction
 from django.utils import timezone
 
 from ..conf import conf
-from ..enums import FINISHED, STATUS
+from ..enums import FINISHED, HOLD, STATUS
 from ..models import Email, Worker
 from ..queue import brakes, claims, environment, liveness, outcomes
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
-from ..queue.retry import RetryPolicy
 from ..rendering.message import BuiltMessage, Parts, assemble, gather
 from . import recipients, smtp
 from .classify import classify_content, classify_opening, classify_refusal, classify_sending, longest_wait
 from .connections import alias_of, connections, sends_by_envelope, wants_message_id
-from .faults import Fault, Kind, NotAccepted
+from .faults import Fault, Kind, NotAccepted, reclassified
+from .policies import last_moment, retry_policy
 from .receipts import Receipt, provider_id
 from .routes import Way, find_way
 
@@ -89,12 +90,25 @@ def _attempt_once(job: Job, connection: BaseEmailBackend | None) -> Receipt | Fa
     except Exception as exception:
         return _logged(job.email, classify_content(exception), exception)
     try:
-        return send(message, backend, letter)
+        return _heard_again(send(message, backend, letter), job.email)
     except Exception as exception:
         fault = _logged(job.email, classify_sending(exception), exception)
         if connection is None and not fault.connection_is_usable:
             connections.discard(job.alias)
         return fault
+
+
+def _heard_again(receipt: Receipt, email: Email) -> Receipt:
+    """Let the project say what the refusals of single recipients mean."""
+    refused = {
+        mailbox: reclassified(
+            smtplib.SMTPRecipientsRefused({mailbox: (fault.code or 0, (fault.answer or "").encode())}),
+            fault,
+            email,
+        )
+        for mailbox, fault in receipt.refused.items()
+    }
+    return replace(receipt, refused=refused)
 
 
 def _addressed(message: BuiltMessage, job: Job, backend: BaseEmailBackend) -> BuiltMessage:
@@ -140,11 +154,13 @@ def outcome(
     """Decide what an attempt by the backend of this alias came to."""
     if isinstance(result, Fault) and result.kind is Kind.BACKEND:
         return Released(backend=alias, report=_report(result))
+    if isinstance(result, Receipt) and not result.refused:
+        return Sent(backend=alias, provider_id=result.provider_id, answers=recipients.taken(email.answers))
     accepted = result.accepted if isinstance(result, Receipt) else ()
     answers = recipients.heard(email.answers, accepted, result.refused)
-    if isinstance(result, Receipt) and not result.refused:
-        return Sent(backend=alias, provider_id=result.provider_id, answers=answers)
     report = recipients.report_of(result.refused) if result.refused else _report(cast(Fault, result))
+    if isinstance(result, Fault) and result.kind is Kind.UNKNOWN and email.on_unknown == HOLD:
+        return Failed(backend=alias, report=outcomes.unknown(report), answers=answers)
     at = _next_try(email, result, now, rng)
     if at is not None:
         return Retry(at=at, backend=alias, report=report, answers=answers)
@@ -160,10 +176,10 @@ def _next_try(email: Email, result: Receipt | Fault, now: datetime, rng: random.
     passing = [fault for fault in faults if fault.kind is not Kind.PERMANENT]
     if not passing:
         return None
-    return retry_policy().next_try(
+    return retry_policy(email, alias_of(email)).next_try(
         email.number_of_retries or 0,
         now=now,
-        expires_at=email.expires_at,
+        expires_at=last_moment(email),
         rng=rng,
         after=longest_wait(passing),
     )
@@ -172,16 +188,6 @@ def _next_try(email: Email, result: Receipt | Fault, now: datetime, rng: random.
 def _report(fault: Fault) -> Report:
     return Report(
         message=fault.message, exception_type=fault.exception_type, code=fault.code, answer=fault.answer
-    )
-
-
-def retry_policy() -> RetryPolicy:
-    """Return the policy that the settings ask for."""
-    return RetryPolicy(
-        retries=conf.MAX_RETRIES,
-        interval=conf.RETRY_INTERVAL,
-        backoff=conf.RETRY_BACKOFF,
-        longest=conf.RETRY_MAX_INTERVAL,
     )
 
 
@@ -274,5 +280,6 @@ def _send_without_record(email: Email, connection: BaseEmailBackend | None) -> i
 
 
 def _logged(email: Email, fault: Fault, exception: Exception) -> Fault:
+    fault = reclassified(exception, fault, email)
     logger.debug("Email %s: %s fault", email.pk, fault.kind.value, exc_info=exception)
     return fault

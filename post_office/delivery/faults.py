@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
 
+from django.utils.module_loading import import_string
+
+from ..conf import conf
 from ..headers import storable
+
+if TYPE_CHECKING:
+    from ..models import Email
+
+logger = logging.getLogger("post_office")
 
 
 class NotAccepted(Exception):
@@ -67,6 +77,28 @@ def fault_of(
         connection_is_usable=connection_is_usable,
         was_interrupted=was_interrupted,
     )
+
+
+def reclassified(exception: BaseException, fault: Fault, email: Email) -> Fault:
+    """Return what the project's own function, in CLASSIFY, says of a fault.
+
+    One that raises, or returns something else, is logged and has said nothing.
+    """
+    if conf.CLASSIFY is None:
+        return fault
+    try:
+        said = import_string(conf.CLASSIFY)(exception, fault, email)
+    except Exception:
+        logger.exception("POST_OFFICE['CLASSIFY'] failed for email %s; its fault stays as it is.", email.pk)
+        return fault
+    if said is None or isinstance(said, Fault):
+        return said or fault
+    if isinstance(said, Kind):
+        # Of the mail as a whole, so of each recipient.
+        refused = {mailbox: replace(one, kind=said) for mailbox, one in fault.refused.items()}
+        return replace(fault, kind=said, refused=refused)
+    logger.error("POST_OFFICE['CLASSIFY'] returned %r, which is no Fault, Kind or None.", said)
+    return fault
 
 
 def _words(exception: BaseException) -> str:

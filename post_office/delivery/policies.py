@@ -1,17 +1,68 @@
-"""What a project says of one backend beside how to reach it: keys of its entry in BACKENDS.
+"""What a project says of one backend beside how to reach it: keys of its entry in BACKENDS, or in POLICIES.
 
 They are post_office's own and never reach the backend, whose arguments are in OPTIONS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from ..conf import conf
+from ..enums import UNKNOWN_POLICIES
+from ..models import Email
+from ..queue.retry import RetryPolicy
+
+# The keys, each with what is wrong with a value; an empty string where nothing is.
+REFUSALS: dict[str, Any] = {
+    "FALLBACK": lambda value: "" if isinstance(value, str) else "is no alias",
+    "UNKNOWN": lambda value: "" if value in UNKNOWN_POLICIES else f"is none of {UNKNOWN_POLICIES}",
+    "MAX_RETRIES": lambda value: "" if type(value) is int and value >= 0 else "is not 0 or more",
+}
 
 
 def option(alias: str, key: str) -> Any:
-    """Return what the entry of a backend says under a key; None where it says nothing."""
-    entry = conf.BACKENDS.get(alias)
-    return entry.get(key) if isinstance(entry, Mapping) else None
+    """Return what is said of a backend under a key; None where nothing is."""
+    for entries in (conf.BACKENDS, conf.POLICIES):
+        entry = entries.get(alias)
+        if isinstance(entry, Mapping) and key in entry:
+            return entry[key]
+    return None
+
+
+def mistakes() -> Iterator[str]:
+    """Yield what is said of backends that cannot be meant, a sentence each."""
+    for setting, entries in (("BACKENDS", conf.BACKENDS), ("POLICIES", conf.POLICIES)):
+        not_ours = {"BACKEND", "OPTIONS"} if setting == "BACKENDS" else set()
+        for alias, entry in entries.items():
+            for key, value in entry.items() if isinstance(entry, Mapping) else ():
+                place = f"POST_OFFICE[{setting!r}][{alias!r}]"
+                if key not in REFUSALS and key not in not_ours:
+                    yield f"{place} has the key {key!r}, which nothing reads."
+                elif key in REFUSALS and value is not None and (wrong := REFUSALS[key](value)):
+                    yield f"{place}[{key!r}]: {value!r} {wrong}."
+
+
+def on_unknown(alias: str) -> str:
+    """Return what becomes of mail of a backend when its delivery is unknown."""
+    return str(option(alias, "UNKNOWN") or conf.UNKNOWN)
+
+
+def last_moment(email: Email) -> datetime | None:
+    """Return when a mail is too old to be sent; None where it never is."""
+    if conf.MAX_AGE is None:
+        return email.expires_at
+    too_old = (email.first_due_at or email.scheduled_time or email.created) + conf.MAX_AGE
+    return min(too_old, email.expires_at) if email.expires_at else too_old
+
+
+def retry_policy(email: Email, alias: str) -> RetryPolicy:
+    """Return how often a mail is tried again, and when: as it says itself, its backend or the settings."""
+    said = (email.max_retries, option(alias, "MAX_RETRIES"), conf.MAX_RETRIES)
+    return RetryPolicy(
+        retries=next((retries for retries in said if retries is not None), None),
+        interval=conf.RETRY_INTERVAL,
+        backoff=conf.RETRY_BACKOFF,
+        longest=conf.RETRY_MAX_INTERVAL,
+    )

@@ -35,6 +35,12 @@ def heard(before: Answers | None, accepted: Iterable[str], refused: Mapping[str,
     return None if everybody else answers
 
 
+def taken(before: Answers | None) -> Answers | None:
+    """Return what is known when everybody who was asked has the mail; None when that is all of them."""
+    asked = [mailbox for mailbox, said in (before or {}).items() if said["state"] == ANSWER.deferred]
+    return heard(before, asked, {})
+
+
 def given_up(answers: Answers | None) -> Answers | None:
     """Return answers in which nobody is to be asked again."""
     if answers is None:

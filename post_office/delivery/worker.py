@@ -7,6 +7,7 @@ outcome is settled; everything else that is held can be released at any moment.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -72,6 +73,8 @@ class WorkerLoop:
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._database_rests_until = 0.0
         self._claim_not_before = 0.0
+        # What is due now is not for a worker that holds so much; see `Claimer`.
+        self._claim_below: float = math.inf
         self._accepted = 0
         self._recent: deque[tuple[float, int]] = deque()
         self._waiting_since: float | None = None
@@ -153,14 +156,18 @@ class WorkerLoop:
         if self.stopping or self._limit_is_reached or too_soon:
             return
         room = self._window() - self._held
-        if room <= self._held:
+        if room <= self._held or self._held >= self._claim_below:
             return
-        if self._claim(room) < room and self._held:
+        got = self._claim(room)
+        self._claim_below = max(self._held, 1) if self._claimer.is_over else math.inf
+        if got < room and self._held and not self._claimer.is_over:
             self._claim_not_before = time.monotonic() + LOOK_AGAIN
 
     def _claim(self, room: int) -> int:
         """Claim up to `room` mails; returns how many came."""
         before = self._accepted
+        self._claimer.in_company = self._held > 0
+        self._claimer.threads = self.threads - self._held
         try:
             self._accept(self._routes.probe(self._claimer, timezone.now()))
             room -= self._accepted - before

@@ -6,7 +6,7 @@ States of an email, and the verbs that change them::
                 ▲                   │  ├──► settle Retry  ──► requeued, due later ──► claim …
                 │                   │  ├──► settle Failed ──► failed
                 │                   │  └──► release       ──► as before
-                │                   └─ the worker dies ─► free ─► as before
+                │                   └─ the worker dies ─► bury ─► as before, or failed
                 ├── past expires_at ──► expire ──► expired
                 ├── cancel ──► canceled
                 └── requeue ◄── sent, failed, expired, canceled
@@ -22,8 +22,10 @@ What is guaranteed, and by what:
 - A dead worker's mail is free again: at once where its process is known to be gone from this very
   host and boot; else when its beat has not changed while the observer's own monotonic clock ran for
   LEASE_DURATION. No wall clock decides, so clocks may step.
-- What a dying worker had handed to a server and not settled is sent again (at least once). All else
-  is sent once.
+- What a dying worker had handed to a server and not settled is sent again (at least once), or failed
+  where the mail says "hold" (at most once). All else is sent once.
+- A mail that kills its worker is found: each claim that comes to no outcome is counted, from the last
+  but one on the mail is claimed alone, and then it is failed.
 - A claim costs the same however many rows were sent or are scheduled: it walks an index of exactly
   the rows it may take, in their order, and stops when it has enough.
 

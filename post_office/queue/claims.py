@@ -8,7 +8,7 @@ takes, and an empty lane costs one look. What was sent or is scheduled for later
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 
 from ..conf import PostOfficeSettings, conf
-from ..enums import PRIORITY, STATUS
+from ..enums import HOLD, PRIORITY, STATUS
 from ..models import Email, Worker
 from ..querysets import EmailQuerySet
 from . import liveness, outcomes
@@ -32,11 +32,25 @@ class Claimer:
     """Claims for one worker.
 
     A claim is told from the worker's others by its moment, so these never repeat.
+
+    Some mail is claimed with care, so that a death of the worker says something about it. A suspect, whose
+    workers died before, is claimed alone. Of mail that is to arrive at most once, which a death fails, no
+    more is claimed than can be sent at once. What cannot be claimed now ends the claim, so that it is not
+    passed by for ever.
+
+    Attributes:
+        threads: That can begin to send at once; None for as many as there is mail.
+        in_company: Whether the worker holds mail.
+        is_over: Whether the last claim left mail that can be claimed when the worker holds less.
     """
 
     worker: Worker
     # Those to serve, from high to low; None stands for rows without one.
     priorities: Sequence[int | None] = PRIORITIES
+    threads: int | None = None
+    in_company: bool = False
+    is_over: bool = False
+    _has_suspect: bool = False
     _turn: int = 0
     _last: datetime | None = None
     # Moments of claims that were begun and not brought to their end.
@@ -59,8 +73,10 @@ class Claimer:
         self._give_strays_back()
         self._strays.append(now)
         taken: list[int] = []
+        self._has_suspect = self._has_suspect and self.in_company
+        self.is_over = self._has_suspect
         for rows in self._in_order(aliases):
-            if len(taken) >= limit:
+            if len(taken) >= limit or self.is_over:
                 break
             taken += self._take(rows, limit - len(taken), now)
         mine = self._mine(taken, now) if taken else []
@@ -92,31 +108,47 @@ class Claimer:
         taken: list[int] = []
         while len(taken) < limit:
             wanted = limit - len(taken)
-            head = list(rows.due(now).unheld().values_list("pk", "expires_at")[:wanted])
-            late = [pk for pk, expires_at in head if expires_at is not None and expires_at <= now]
+            head = list(rows.due(now).unheld().values_list("pk", flat=True)[:wanted])
+            late = list(rows.expired(now).filter(pk__in=head).values_list("pk", flat=True)) if head else []
             outcomes.expire(late, now)
             got = self._hold(rows.claimable(now), wanted, now) if len(late) < len(head) else []
             taken += got
-            if not late:
+            if not late or self.is_over:
                 break
         return taken
 
     def _hold(self, claimable: EmailQuerySet, limit: int, now: datetime) -> list[int]:
         """Mark rows as ours; returns the keys of all that may be."""
         connection = connections[claimable.db]
-        candidates = claimable.values_list("pk", flat=True)
+        candidates = claimable.values_list("pk", "claims", "on_unknown")
         with transaction.atomic(using=claimable.db):
             liveness.hold_row(self.worker)
             if connection.features.has_select_for_update_skip_locked:
                 # A custom order may join other tables, which are not to be locked.
                 of = ("self",) if connection.features.has_select_for_update_of else ()
                 candidates = candidates.select_for_update(skip_locked=True, of=of)
-            pks = list(candidates[:limit])
+            pks = list(self._with_care(candidates[:limit]))
             # The predicate again: a database without these locks may have given a row to another.
             Email.objects.using(claimable.db).filter(pk__in=pks).claimable(now).update(
                 worker=self.worker, claimed_at=now, claims=F("claims") + 1
             )
         return pks
+
+    def _with_care(self, candidates: Iterable[tuple[int, int, str | None]]) -> Iterator[int]:
+        """Yield of these, in their order, what may be claimed now."""
+        for pk, claims, on_unknown in candidates:
+            is_suspect = claims > 0 and claims >= conf.MAX_CLAIMS - 1
+            no_thread = on_unknown == HOLD and self.threads is not None and self.threads <= 0
+            if no_thread or (is_suspect and self.in_company):
+                self.is_over = True
+                return
+            if self.threads is not None:
+                self.threads -= 1
+            self.in_company = True
+            yield pk
+            if is_suspect:
+                self._has_suspect = self.is_over = True
+                return
 
     def _mine(self, pks: Sequence[int], claimed_at: datetime) -> list[Email]:
         order = [F("priority").desc(nulls_last=True), "due_at", "id"] if by_lanes() else conf.SENDING_ORDER

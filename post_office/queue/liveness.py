@@ -24,12 +24,21 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from ..conf import conf
+from ..enums import HOLD
 from ..exceptions import PostOfficeError
 from ..models import Email, Worker
+from . import outcomes
+from .outcomes import Report
 
 logger = logging.getLogger("post_office")
 
 ZOMBIE = -1
+
+DIED = Report(exception_type="WorkerDied", message="The worker that had it died.")
+KILLED = Report(
+    exception_type="WorkerDied",
+    message="The worker that had it died, each time that it was to be sent; it is not tried again.",
+)
 
 
 class TakenForDead(PostOfficeError):
@@ -202,7 +211,7 @@ class Observer:
                 logger.warning("Worker %s holds mail but has no row; its mail is freed.", worker_id)
             elif not self._is_dead(worker):
                 continue
-            freed += free(worker_id)
+            freed += bury(worker_id, timezone.now())
             self._seen.pop(worker_id, None)
         return freed
 
@@ -240,7 +249,7 @@ class Observer:
 
 
 def free(worker_id: UUID) -> int:
-    """Take everything from a dead worker. Returns how many mails became claimable again.
+    """Take everything from a worker. Returns how many mails became claimable again.
 
     The row goes first, which waits for a claim of that worker that is being made, and lets no other
     begin.
@@ -249,6 +258,22 @@ def free(worker_id: UUID) -> int:
         _workers().filter(pk=worker_id).delete()
         # Whatever their status: code that knows no claims may have ended one meanwhile.
         return Email.objects.primary().filter(worker_id=worker_id).update(worker=None, claimed_at=None)
+
+
+def bury(worker_id: UUID, now: datetime) -> int:
+    """Take everything from a worker that died. Returns how many mails became claimable again.
+
+    Mail that is to arrive at most once is failed, as it may have been sent. So is mail whose workers died
+    time and again, as it may be what kills them.
+    """
+    with transaction.atomic(using=router.db_for_write(Email)):
+        _workers().filter(pk=worker_id).delete()
+        held = Email.objects.primary().held_by(worker_id)
+        ended = outcomes.bury(held.filter(on_unknown=HOLD), outcomes.unknown(DIED), now)
+        ended += outcomes.bury(held.filter(claims__gte=conf.MAX_CLAIMS), KILLED, now)
+        freed = free(worker_id)
+    outcomes.announce(ended)
+    return freed
 
 
 def _workers() -> QuerySet[Worker]:

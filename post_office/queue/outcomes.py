@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce
 from django.dispatch import Signal
 
 from .. import signals
+from ..conf import conf
 from ..enums import ANSWER, STATUS
 from ..models import Email, Log, Worker
 from ..querysets import EmailQuerySet
@@ -123,12 +124,39 @@ def settle(
     _report_lost(results, written)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
-    _send_signals(written)
+    announce(written)
     return _count(results, written)
 
 
+def unknown(report: Report) -> Report:
+    """Say that nobody knows whether the mail was sent, and that it is not sent again for that."""
+    return replace(
+        report,
+        message=f"It is unknown whether this mail was sent, so it is not sent again. {report.message}",
+    )
+
+
+def bury(rows: EmailQuerySet, report: Report, now: datetime) -> list[tuple[Email, Outcome]]:
+    """End mail that a dead worker holds; returns what is to be announced after the commit.
+
+    It is called in a transaction that has written already.
+    """
+    emails = list(rows)
+    ended = _end(rows, [email.pk for email in emails], STATUS.failed, now)
+    default = conf.DEFAULT_MAILER or "default"
+    written: list[tuple[Email, Outcome]] = [
+        (email, Failed(backend=email.backend_alias or default, report=report))
+        for email in emails
+        if email.pk in ended
+    ]
+    _write_log(written, conf.LOG_LEVEL)
+    for email, outcome in written:
+        _bring_up_to_date(email, outcome, now)
+    return written
+
+
 def expire(pks: Sequence[int], now: datetime) -> int:
-    """End mail that nobody holds and whose `expires_at` is past. Returns how many rows changed."""
+    """End mail that nobody holds and that is too old to be sent. Returns how many rows changed."""
     changed = _end(Email.objects.primary().expired(now).unheld(), pks, STATUS.expired, now)
     _send(signals.email_expired, _rows(changed))
     return len(changed)
@@ -163,7 +191,7 @@ def reopen(pks: Iterable[int], now: datetime) -> set[int]:
     emails.finished().filter(expires_at__lte=now).update(expires_at=None)
     _forget_refusals(emails.finished())
     again = {"status": STATUS.queued, "last_updated": now}
-    emails.finished().update(scheduled_time=None, number_of_retries=None, **again, **UNHELD)
+    emails.finished().update(first_due_at=now, scheduled_time=None, number_of_retries=None, **again, **UNHELD)
     # Those changed have this moment, to the microsecond.
     return set(emails.filter(**again).values_list("pk", flat=True))
 
@@ -232,6 +260,8 @@ def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -
             values |= {"answers": outcome.answers, **_provider_ids([(email, outcome)])}
         case Retry():
             values["status"] = STATUS.requeued
+            # Before the time that it is made of: MariaDB and MySQL assign one after the other.
+            values["first_due_at"] = Coalesce(F("first_due_at"), F("due_at"))
             values["scheduled_time"] = outcome.at
             values["number_of_retries"] = Coalesce(F("number_of_retries"), 0) + 1
         case Failed():
@@ -302,7 +332,8 @@ def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
         email.answers = outcome.answers
 
 
-def _send_signals(written: Sequence[tuple[Email, Outcome]]) -> None:
+def announce(written: Sequence[tuple[Email, Outcome]]) -> None:
+    """Send the signals of outcomes; after the rows say so."""
     for kind, signal in (
         (Sent, signals.email_sent),
         (Failed, signals.email_failed),

@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGKILL
 import pytest
 
 from post_office.delivery.unsettled import SETTLE_AT
-from post_office.models import Email, Worker
+from post_office.models import STATUS, Email, Log, Worker
 from tests.acceptance.patience import wait_until
 from tests.acceptance.project import ANSWERED, THREADS, Project, assert_all_sent, queue, sent
 from tests.acceptance.smtp_server import SMTPServer
@@ -42,6 +42,43 @@ def test_the_next_run_finishes_the_work_of_a_killed_one_and_repeats_what_was_in_
     assert set(server.message_ids()) == {email.message_id for email in emails}
     assert server.repeats() == in_flight
     assert_all_sent(emails)
+
+
+def test_mail_on_hold_that_was_in_flight_when_its_run_was_killed_is_failed_and_never_repeated(
+    project: Project, server: SMTPServer
+) -> None:
+    emails = queue(40, on_unknown="hold")
+    run = project.start_and_hold(processes=1)
+    run.kill_group()
+    in_flight = set(server.message_ids()) - sent()
+    assert len(in_flight) == THREADS
+    server.let_go()
+
+    finished = project.run("send_queued_mail")
+
+    assert finished.summary == (40 - ANSWERED - THREADS, 40 - ANSWERED - THREADS, 0, 0)
+    assert server.message_ids() == {email.message_id: 1 for email in emails}
+    failed = Email.objects.filter(status=STATUS.failed)
+    assert set(failed.values_list("message_id", flat=True)) == in_flight
+    assert {log.exception_type for log in Log.objects.filter(email__in=failed)} == {"WorkerDied"}
+
+
+def test_a_mail_that_kills_each_process_that_sends_it_is_found_and_all_other_mail_goes(
+    project: Project,
+) -> None:
+    project.post_office["BACKENDS"] = {"default": "tests.backends.DeadlyBackend"}
+    emails = queue(30)
+    poison = emails[7]
+    Email.objects.filter(pk=poison.pk).update(subject="Deadly")
+
+    finished = project.run("send_queued_mail", "--processes", "2")
+
+    assert "CommandError: 3 worker processes died; see the log." in finished.complaints
+    assert finished.summary.sent == 29
+    poison.refresh_from_db()
+    assert poison.status == STATUS.failed
+    assert poison.logs.get().exception_type == "WorkerDied"
+    assert Email.objects.filter(status=STATUS.sent).count() == 29
 
 
 def test_a_run_killed_at_any_moment_loses_nothing_and_repeats_nothing_that_was_settled(

@@ -18,7 +18,8 @@ from .delivery import connections
 from .enums import PRIORITY
 from .exceptions import InvalidLimit
 from .queue import figures
-from .queue.figures import MANY, Depth, Figures, Program
+from .queue.depth import MANY, Depth
+from .queue.figures import Figures, Program
 
 # What priorities are called, urgent ones first; rows of foreign code may have none.
 PRIORITY_NAMES: dict[int | None, str] = {
@@ -158,7 +159,7 @@ def as_json(found: Figures, complained: list[str]) -> dict[str, Any]:
         "priorities": {
             name: _depth(found.of_priority(number), found) for number, name in PRIORITY_NAMES.items()
         },
-        "backends": {alias: _depth(found.of_backend(alias), found) for alias in found.aliases},
+        "backends": {alias: _backend(alias, found) for alias in found.aliases},
         "orphaned": dict(found.orphaned),
         "without_status": found.without_status,
         "last_minute": asdict(found.last_minute),
@@ -176,6 +177,16 @@ def _depth(depth: Depth, found: Figures) -> dict[str, Any]:
         "oldest_due_at": _moment(oldest),
         "oldest_due_seconds": None if oldest is None else (found.at - oldest).total_seconds(),
     }
+
+
+def _backend(alias: str, found: Figures) -> dict[str, Any]:
+    """Return how a backend is. Why it is out of order is left out: servers name accounts in their answers."""
+    state = "open"
+    if found.brakes.is_paused(alias):
+        state = "paused"
+    elif found.brakes.is_out_of_order(alias):
+        state = "out of order"
+    return {**_depth(found.of_backend(alias), found), "state": state}
 
 
 def _program(program: Program) -> Mapping[str, Any]:

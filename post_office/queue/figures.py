@@ -1,54 +1,28 @@
 """Figures: what is in the queue, how old it is, and who delivers it; for those who watch.
 
-A look costs the same however many mails were sent or wait: it reads the lanes of claims, and stops to count
-where a person would say "many". It judges nothing; that is `health`.
+A look costs the same however many mails were sent or wait. It judges nothing; that is `health`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import add
 from uuid import UUID
 
-from django.db.models import Count, IntegerField, Q, Subquery
+from django.db.models import Count, Q
 
 from ..enums import STATUS
 from ..models import Dispatcher, Email, Worker
-from . import claims, dispatchers, environment
+from . import brakes, dispatchers, environment
+from .brakes import Brakes
+from .depth import Depth, Lanes, sum_up, without_status
 
-# No count goes beyond: it stands for "more than 10,000".
-MANY = 10_001
 # So many of the mails that changed last are looked at for the rates.
 LOOKED_AT = 50_000
 # Dispatchers that are listed.
 LISTED = 100
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Depth:
-    """How many mails are still to be sent; each count at most MANY."""
-
-    # Its time has come, and it is not sent yet. Also while a worker holds it.
-    due: int = 0
-    # Never tried, and meant for later.
-    scheduled: int = 0
-    # Tried, and waits for the next attempt.
-    retrying: int = 0
-    # Since when the one that waits longest is due.
-    oldest_due_at: datetime | None = None
-
-    def __add__(self, other: Depth) -> Depth:
-        moments = [depth.oldest_due_at for depth in (self, other) if depth.oldest_due_at is not None]
-        return Depth(
-            due=min(self.due + other.due, MANY),
-            scheduled=min(self.scheduled + other.scheduled, MANY),
-            retrying=min(self.retrying + other.retrying, MANY),
-            oldest_due_at=min(moments, default=None),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +73,20 @@ class Figures:
     programs: Sequence[Program]
     # Mails in the hands of any worker, also of those that are part of no dispatcher.
     sending: int
+    # Which backends are paused or out of order.
+    brakes: Brakes
     # The name of the environment that the queue belongs to.
     environment: str | None
 
     @property
     def total(self) -> Depth:
-        return _sum(self.depths.values())
+        return sum_up(self.depths.values())
 
     def of_priority(self, priority: int | None) -> Depth:
-        return _sum(depth for (_, its), depth in self.depths.items() if its == priority)
+        return sum_up(depth for (_, its), depth in self.depths.items() if its == priority)
 
     def of_backend(self, alias: str) -> Depth:
-        return _sum(depth for (its, _), depth in self.depths.items() if its == alias)
+        return sum_up(depth for (its, _), depth in self.depths.items() if its == alias)
 
     @property
     def oldest_due(self) -> timedelta | None:
@@ -137,7 +113,7 @@ def look(aliases: Sequence[str], default: str, now: datetime) -> Figures:
         aliases: The backends that are configured.
         default: The one that delivers mail which names none.
     """
-    lanes = _Lanes()
+    lanes = Lanes()
     last_minute, last_hour = rates(now)
     held = _held_by_worker()
     return Figures(
@@ -145,102 +121,14 @@ def look(aliases: Sequence[str], default: str, now: datetime) -> Figures:
         aliases=aliases,
         depths=lanes.depths([*aliases, ""], default, now),
         orphaned=lanes.orphaned([*aliases, ""]),
-        without_status=_without_status(),
+        without_status=without_status(),
         last_minute=last_minute,
         last_hour=last_hour,
         programs=[_program(row, held, now) for row in dispatchers.watched(LISTED)],
         sending=sum(held.values()),
+        brakes=brakes.read(),
         environment=environment.owner_of_queue(),
     )
-
-
-# --- depth ------------------------------------------------------------------------------------
-
-
-# What is counted is in the order of the index: else PostgreSQL may count by reading the table from its
-# beginning, where what was sent long ago stands.
-
-
-class _Counted(Subquery):
-    """How many rows a query with a LIMIT finds."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    output_field = IntegerField()
-
-
-@dataclass
-class _Lanes:
-    """The open mail by status and alias: only where there is some, lanes are looked into."""
-
-    present: list[tuple[int, str]] = field(default_factory=lambda: list(_present()))
-
-    def orphaned(self, served: Sequence[str]) -> dict[str, int]:
-        """Return how much mail there is for other aliases than these."""
-        found: dict[str, int] = {}
-        for status, alias in self.present:
-            if alias not in served:
-                rows = Email.objects.primary().filter(status=status, backend_alias=alias)
-                rows = rows.order_by("priority", "due_at", "id")
-                found[alias] = min(found.get(alias, 0) + rows[:MANY].count(), MANY)
-        return found
-
-    def depths(
-        self, served: Sequence[str], default: str, now: datetime
-    ) -> dict[tuple[str, int | None], Depth]:
-        """Return the depth by alias and priority of the mail of these aliases."""
-        here = [(status, alias) for status, alias in self.present if alias in served]
-        found: dict[tuple[str, int | None], Depth] = {}
-        for priority in claims.PRIORITIES if here else ():
-            for (_, alias), depth in zip(here, _measure(here, priority, now), strict=False):
-                if depth != Depth():
-                    key = (alias or default, priority)
-                    found[key] = found.get(key, Depth()) + depth
-        return found
-
-
-def _present() -> Iterator[tuple[int, str]]:
-    """Yield each status and alias that open mail has, by jumping from one to the next in the index."""
-    for status in claims.STATUSES:
-        rows = Email.objects.primary().filter(status=status).order_by("backend_alias")
-        aliases = rows.values_list("backend_alias", flat=True)
-        alias = aliases.first()
-        while alias is not None:
-            yield status, alias
-            alias = aliases.filter(backend_alias__gt=alias).first()
-
-
-def _measure(lanes: Sequence[tuple[int, str]], priority: int | None, now: datetime) -> list[Depth]:
-    """Measure the lanes of one priority in one query. Returns nothing where the table is empty by now."""
-    no_priority = Q(priority__isnull=True) if priority is None else Q(priority=priority)
-    columns: dict[str, Subquery] = {}
-    for number, (status, alias) in enumerate(lanes):
-        lane = Email.objects.filter(no_priority, status=status, backend_alias=alias).order_by("due_at", "id")
-        due = lane.filter(due_at__lte=now).values("due_at")
-        later = lane.filter(due_at__gt=now).values("due_at")
-        columns[f"due_{number}"] = _Counted(due[:MANY])
-        columns[f"later_{number}"] = _Counted(later[:MANY])
-        columns[f"oldest_{number}"] = Subquery(due[:1])
-    # Any row will do to hang the columns on; they have nothing to do with it.
-    row = Email.objects.primary().order_by("pk").annotate(**columns).values(*columns).first()
-    return [
-        _depth(status, row[f"due_{number}"], row[f"later_{number}"], row[f"oldest_{number}"])
-        for number, (status, _) in enumerate(lanes if row else ())
-    ]
-
-
-def _without_status() -> int:
-    rows = Email.objects.primary().filter(status__isnull=True).order_by("backend_alias")
-    return rows[:MANY].count()
-
-
-def _depth(status: int, due: int, later: int, oldest: datetime | None) -> Depth:
-    if status == STATUS.requeued:
-        return Depth(due=due, retrying=later, oldest_due_at=oldest)
-    return Depth(due=due, scheduled=later, oldest_due_at=oldest)
-
-
-def _sum(depths: Iterable[Depth]) -> Depth:
-    return reduce(add, depths, Depth())
 
 
 # --- what moves -------------------------------------------------------------------------------

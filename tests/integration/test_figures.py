@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from post_office import health, mail
-from post_office.models import PRIORITY, STATUS, Dispatcher, Email, Worker
-from post_office.queue import claims, dispatchers, environment, figures, liveness
-from post_office.queue.figures import MANY, Depth, Figures
+from post_office.models import PRIORITY, STATUS, BackendState, Dispatcher, Email, Worker
+from post_office.queue import brakes, claims, dispatchers, environment, figures, liveness
+from post_office.queue.depth import MANY, Depth
+from post_office.queue.figures import Figures
 
 pytestmark = pytest.mark.django_db
 
@@ -269,7 +270,7 @@ KEYS = {
     "priorities": {"now", "high", "medium", "low", "none"},
     "priorities.high": DEPTH_KEYS,
     "backends": {"default"},
-    "backends.default": DEPTH_KEYS,
+    "backends.default": {*DEPTH_KEYS, "state"},
     "orphaned": {"gone"},
     "last_minute": {"sent", "failed", "exact"},
     "last_hour": {"sent", "failed", "exact"},
@@ -304,6 +305,22 @@ def checked(*arguments: str) -> tuple[int, str]:
     except SystemExit as ending:
         return int(str(ending.code)), said.getvalue().strip()
     return 0, said.getvalue().strip()
+
+
+def test_brakes_are_told_of_each_backend(configure: Any) -> None:
+    names = ["fine", "held", "broken"]
+    configure(BACKENDS=dict.fromkeys(names, "locmem"), DEFAULT_MAILER="fine")
+    brakes.pause("held", by="eve", now=NOW)
+    reason = "login of shop@example.com refused"
+    BackendState.objects.create(alias="broken", out_of_order_until=NOW + HOUR, reason=reason)
+    said, page = status(), status("--json")
+    assert "Backend held is paused by eve since" in said
+    assert f": {reason}" in said
+    states = {alias: backend["state"] for alias, backend in json.loads(page)["backends"].items()}
+    assert states == {"fine": "open", "held": "paused", "broken": "out of order"}
+    assert "shop@example.com" not in page  # what is said to programs may be seen by many
+    brakes.pause(brakes.EVERYTHING, by="", now=NOW)
+    assert {backend["state"] for backend in json.loads(status("--json"))["backends"].values()} == {"paused"}
 
 
 # Arguments, and what is said of five mails that are due for two hours, three that failed, two for a backend

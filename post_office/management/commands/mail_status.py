@@ -17,7 +17,8 @@ from django.db import DatabaseError
 from ... import health
 from ...exceptions import InvalidLimit
 from ...health import PRIORITY_NAMES, Limits, count, span
-from ...queue.figures import Depth, Figures, Program, Rate
+from ...queue.depth import Depth
+from ...queue.figures import Figures, Program, Rate
 
 # Exit codes, as Nagios takes them.
 CRITICAL, UNKNOWN = 2, 3
@@ -147,7 +148,7 @@ def _rate(rate: Rate, kind: str) -> str:
 def _backend_rows(found: Figures) -> Iterator[list[str]]:
     yield ["BACKEND", "DUE", ""]
     for alias in found.aliases:
-        yield [alias, count(found.of_backend(alias).due), ""]
+        yield [alias, count(found.of_backend(alias).due), found.brakes.sentence(alias)]
     for alias, orphans in found.orphaned.items():
         yield [alias, count(orphans), "not configured: nobody will send this mail"]
     if found.without_status:

@@ -16,7 +16,7 @@ from django.db import connections as database_connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.module_loading import import_string
 
-from . import background, compat
+from . import background, compat, flow_checks
 from .conf import conf
 from .delivery import connections, policies
 from .enums import UNKNOWN_POLICIES
@@ -39,6 +39,11 @@ def register() -> None:
     checks.register(check_webhooks, Tags.compatibility)
     checks.register(check_migration_modules, Tags.compatibility)
     checks.register(check_migrations, Tags.database)
+    checks.register(flow_checks.check_health_limits, Tags.compatibility)
+    checks.register(flow_checks.check_timeout, Tags.compatibility)
+    checks.register(flow_checks.check_retries, Tags.compatibility)
+    checks.register(flow_checks.check_locks, Tags.database)
+    checks.register(flow_checks.check_dispatchers, Tags.database)
 
 
 def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:

@@ -22,7 +22,8 @@ FLOORS = [
     {"delivery"},
     {"arguments", "compose", "storing", "mail", "backends"},
     {"narrator", "events", "webhooks"},
-    {"checks", "health", "probe", "urls", "admin", "management", "apps", "wakeup", "tasks", "background"},
+    {"checks", "flow_checks", "health", "probe", "urls", "admin", "management", "apps", "wakeup", "tasks",
+     "background"},
 ]  # fmt: skip
 # Old import paths: on top of everything, and nothing of the house may lean on them.
 PORCH = {"cache", "connections", "sanitizer", "settings", "utils", "views"}

@@ -112,7 +112,6 @@ def of_message(
     email = Email(
         **taken.columns,
         as_given={**(taken.as_given or {}), "hops": hops} if hops else taken.as_given,
-        source=taken.source,
         priority=arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         status=STATUS.queued,
         message_id=taken.message_id or new_message_id(),

@@ -121,6 +121,8 @@ def edited_since(row: Row, columns: Iterable[str] = ()) -> dict[str, Any]:
 
 def is_rewritten(row: Row) -> bool:
     """Return whether the texts of a mail that stands as bytes were edited since it was queued."""
+    if isinstance(row.as_given, Unreadable):
+        return False
     as_queued = (row.as_given or {}).get(AS_QUEUED, {})
     return TEXTS in as_queued and as_queued[TEXTS] != fingerprint(row.message, row.html_message)
 

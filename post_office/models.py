@@ -129,8 +129,6 @@ class Email(models.Model):
 
     # What a message of Django's held that the columns above would not give back; see `given`.
     as_given = PackedField(null=True, editable=False)
-    # A message whose class builds its bytes in its own way: these bytes.
-    source = models.BinaryField(null=True, editable=False)
 
     # When the mail's turn comes. Computed by the database, so that it follows every writer.
     due_at = models.GeneratedField(
@@ -212,7 +210,7 @@ class Email(models.Model):
         super().clean_fields(exclude={*(exclude or ()), *given})
 
     def clean(self) -> None:
-        if self.source is not None and is_rewritten(self):
+        if is_rewritten(self):
             raise ValidationError(
                 _("This email is kept as the bytes that its message made; its texts cannot be changed.")
             )

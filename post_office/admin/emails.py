@@ -36,7 +36,6 @@ NOT_LISTED = (
     "html_message",
     "headers",
     "as_given",
-    "source",
     "metadata",
     "template__description",
     "template__content",

@@ -60,11 +60,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="email",
-            name="source",
-            field=models.BinaryField(null=True),
-        ),
-        migrations.AddField(
-            model_name="email",
             name="tags",
             field=post_office.fields.TagsField(blank=True, null=True, verbose_name="Tags"),
         ),

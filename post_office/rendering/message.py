@@ -26,7 +26,7 @@ from . import attachments as files
 from . import source as sources
 from .folding import keep_tokens_whole
 from .inline import is_inline_image
-from .parts import restored
+from .parts import is_whole, restored
 from .restriction import is_restricted, restricted
 from .templates import Rendered, render_on_delivery
 from .verbatim import usual_layout
@@ -39,7 +39,7 @@ class Parts:
     Attributes:
         given: What a message of Django's held beyond the rest of this, see `given`.
         recipients: The envelope, where it is not `to`, `cc` and `bcc`.
-        source: The bytes of a message that stands as bytes.
+        changed: Headers to change in a message that stands as bytes, by the name of a column or a header.
     """
 
     rendered: Rendered
@@ -53,7 +53,7 @@ class Parts:
     attributes: dict[str, Any]
     given: dict[str, Any]
     recipients: list[str] | None
-    source: bytes | None
+    changed: dict[str, Any]
 
 
 class BuiltMessage(EmailMultiAlternatives):
@@ -134,7 +134,7 @@ def gather(email: Email) -> Parts:
         attributes=_attributes(email, given),
         given=given,
         recipients=given.get("recipients"),
-        source=None if email.source is None else sources.edited(bytes(email.source), changed),
+        changed=changed,
         **recipients,
     )
 
@@ -182,7 +182,7 @@ def assemble(parts: Parts, *, with_message_id: bool = True) -> BuiltMessage:
     _attach(message, parts)
     for name, value in parts.attributes.items():
         setattr(message, name, value)
-    message._recipients, message._source = parts.recipients, parts.source
+    message._recipients = parts.recipients
     message._hops = given.get("hops", 0)
     return message
 
@@ -222,7 +222,11 @@ def _attach(message: BuiltMessage, parts: Parts) -> None:
     images = [image.as_part() for image in parts.rendered.images]
     message.attachments.extend(images)
     for attachment in parts.attachments:
-        item = restored(attachment, files.read(attachment))
+        content = files.read(attachment)
+        if is_whole(attachment):
+            message._source = sources.edited(content, parts.changed)
+            continue
+        item = restored(attachment, content)
         message.attachments.append(item)
         if attachment.as_given is None and is_inline_image(attachment.headers):
             images.append(item)

@@ -26,6 +26,8 @@ from ..models import Attachment
 from ..packing import Unreadable
 from .attachments import Upload
 
+# The form of what `upload_of_whole` keeps.
+WHOLE = "whole message"
 LONGEST = 255  # characters in the columns for names and types
 
 
@@ -53,6 +55,17 @@ def _is_usual(name: Any, mimetype: Any) -> bool:
     """Return whether the columns give back this name and type."""
     fits = (name is None or name) and _name_column(name) == (name or "")
     return bool(fits and mimetype and storable(mimetype)[:LONGEST] == mimetype)
+
+
+def upload_of_whole(source: bytes) -> Upload:
+    """Return the bytes of a message that builds them in its own way, to be kept like an attachment."""
+    return Upload(name="message.eml", content=source, mimetype="message/rfc822", as_given={"form": WHOLE})
+
+
+def is_whole(attachment: Attachment) -> bool:
+    """Return whether this is no attachment, but the message itself."""
+    given = attachment.as_given
+    return isinstance(given, dict) and given.get("form") == WHOLE
 
 
 def _form(content: Any) -> tuple[str, bytes]:

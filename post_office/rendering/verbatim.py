@@ -2,7 +2,7 @@
 
 The columns of an email hold what they can, for people and for programs that read them. What they would
 not give back exactly is kept beside them in `Email.as_given`; a message whose class builds its bytes
-in its own way is kept as bytes, too. Nothing is pickled.
+in its own way is kept as bytes, too, like an attachment. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..packing import pack
 from ..validators import validate_comma_separated_emails, validate_email_with_name
 from . import source as sources
 from .attachments import Upload
-from .parts import is_modern, source_of, upload_of
+from .parts import is_modern, source_of, upload_of, upload_of_whole
 
 # What the constructor of a message takes, and what Django keeps for itself.
 _OF_DJANGO = {
@@ -47,13 +47,11 @@ class Verbatim:
     Attributes:
         columns: Columns of an email and their values.
         as_given: What the columns would not give back.
-        source: The bytes of a message that builds them in its own way.
         message_id: Its Message-ID, where it has one.
     """
 
     columns: dict[str, Any]
     as_given: dict[str, Any] | None
-    source: bytes | None
     message_id: str | None
     uploads: tuple[Upload, ...] = field(default=())
 
@@ -71,15 +69,17 @@ def take_apart(message: EmailMessage) -> Verbatim:
     source = source_of(whole) if _builds_itself(message) else None
     columns = {name: _column(name, value) for name, value in given.items() if name in COLUMNS}
     beyond = _beyond(given)
+    uploads = [upload_of(attachment) for attachment in message.attachments]
     if source is not None or "recipients" in given:
         beyond[AS_QUEUED] = {name: columns[name] for name in ("subject", *ADDRESSES)}
+    if source is not None:
         beyond[AS_QUEUED][TEXTS] = fingerprint(text, html)
+        uploads.append(upload_of_whole(source))
     return Verbatim(
         columns={**columns, "message": text, "html_message": html},
         as_given=beyond or None,
-        source=source,
         message_id=_message_id(message, source),
-        uploads=tuple(upload_of(attachment) for attachment in message.attachments),
+        uploads=tuple(uploads),
     )
 
 

@@ -167,6 +167,6 @@ def key_of(idempotency_key: Any) -> str | None:
 def columns_of(related_object: Model | None) -> dict[str, str]:
     if related_object is None:
         return {}
-    if not isinstance(related_object, Model) or related_object.pk is None:
+    if not isinstance(related_object, Model) or related_object.pk is None or related_object._state.adding:
         raise InvalidArgument(f"related_object: {related_object!r} is not a saved object of a model.")
     return {"related_type": related_object._meta.label_lower, "related_id": str(related_object.pk)}

@@ -11,13 +11,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from . import arguments, compose, mail
 from .compat import connection_of
-from .delivery.connections import DEFAULT_ALIAS
-from .delivery.deliver import in_delivery
-from .exceptions import SelfReferringBackend
 from .logutils import complain
-
-# Mail that is queued by the delivery of other mail, such as the report of an error, may be so itself: once.
-MOST_HOPS = 2
 
 
 class EmailBackend(BaseEmailBackend):
@@ -71,33 +65,13 @@ class EmailBackend(BaseEmailBackend):
         try:
             if not message.recipients():
                 return None
-            hops = self._hops(message)
             _warn_about_connection(message)
-            return compose.of_message(message, priority=self.priority, backend=self.using, hops=hops)
+            return compose.of_message(message, priority=self.priority, backend=self.using)
         except Exception as fault:
             if not self.fail_silently:
                 raise
             complain("A message could not be queued: %s", fault, fault=fault)
             return None
-
-    def _hops(self, message: EmailMessage) -> int:
-        """Return how many mails deep this one is queued by the delivery of another.
-
-        Raises:
-            SelfReferringBackend: It is the mail that is being delivered, or has come back too often.
-        """
-        delivering = in_delivery.get()
-        if delivering is None:
-            return 0
-        hops = getattr(delivering, "_hops", 0) + 1
-        # A report of an error that happened while sending is another mail, and welcome.
-        same = message is delivering or (
-            (message.subject, message.recipients()) == (delivering.subject, delivering.recipients())
-        )
-        if same or hops > MOST_HOPS:
-            # Before 6.1, backends know no alias.
-            raise SelfReferringBackend(getattr(self, "alias", None) or DEFAULT_ALIAS)
-        return hops
 
 
 def _warn_about_options(options: dict[str, Any]) -> None:

@@ -94,13 +94,8 @@ def verbatim(*, subject: str, message: str, html_message: str, **addressing: Any
     return Draft(email=email)
 
 
-def of_message(
-    message: EmailMessage, *, priority: int | str | None = None, backend: str = "", hops: int = 0
-) -> Draft:
+def of_message(message: EmailMessage, *, priority: int | str | None = None, backend: str = "") -> Draft:
     """Make a draft of a message of Django's, which stands as it is: its texts are no templates.
-
-    Args:
-        hops: How many mails deep it was queued by the delivery of another.
 
     Raises:
         ValueError: What Django itself refuses, a header name or an address that no mail format allows.
@@ -111,7 +106,7 @@ def of_message(
     alias = validate_alias(backend)
     email = Email(
         **taken.columns,
-        as_given={**(taken.as_given or {}), "hops": hops} if hops else taken.as_given,
+        as_given=taken.as_given,
         priority=arguments.parse_priority(conf.DEFAULT_PRIORITY if priority is None else priority),
         status=STATUS.queued,
         message_id=taken.message_id or new_message_id(),

@@ -135,6 +135,24 @@ def fingerprint(*texts: str) -> str:
 def _stands(row: Row, name: str, value: Any) -> bool:
     if name == "recipients":
         return not edited_since(row, RECIPIENTS)
+    if name == "layout":
+        unshown = value.get("unshown", {})
+        return all(fingerprint(getattr(row, column)) == print_ for column, print_ in unshown.items())
     if name not in COLUMNS:
         return True
-    return bool((getattr(row, name) or None) == (COLUMNS[name](value) or None))
+    return _same(getattr(row, name) or None, COLUMNS[name](value) or None)
+
+
+def _same(stored: Any, given: Any) -> bool:
+    """Return whether two values are equal, as far as a database tells numbers apart."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        return stored.keys() == given.keys() and all(_same(stored[key], given[key]) for key in stored)
+    if isinstance(stored, list) and isinstance(given, list):
+        return len(stored) == len(given) and all(map(_same, stored, given))
+    if isinstance(stored, float) or isinstance(given, float):
+        return bool(stored == given or (_is_number(stored, given) and float(stored) == float(given)))
+    return bool(stored == given)
+
+
+def _is_number(*values: Any) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)

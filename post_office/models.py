@@ -6,6 +6,7 @@ build a message are doors to the rooms that do.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Collection
 from pathlib import PurePosixPath
@@ -363,7 +364,7 @@ def get_upload_path(instance: Attachment, filename: str) -> str:
         instance.name = filename
     today = timezone.now().date()
     # Short, as the column for the path is.
-    suffix = (PurePosixPath(filename).suffix or f".{filename}")[:20]
+    suffix = re.sub(r"[^\w.]", "_", PurePosixPath(filename).suffix or f".{filename}")[:20]
     return f"post_office_attachments/{today.year}/{today.month}/{today.day}/{uuid.uuid4().hex}{suffix}"
 
 

@@ -69,11 +69,18 @@ class EmailQuerySet(models.QuerySet["Email"]):
 
     def tagged(self, tag: str) -> EmailQuerySet:
         """With this tag, exactly."""
-        return self.filter(tags__contains=f"\n{tag}\n")
+        line = f"\n{tag}\n"
+        if connections[self.db].vendor == "sqlite":
+            # LIKE takes "A" for "a" there.
+            return self.alias(tag_at=StrIndex("tags", Value(line))).filter(tag_at__gt=0)
+        return self.filter(tags__contains=line)
 
     def about(self, related_object: models.Model) -> EmailQuerySet:
         """Queued with this `related_object`."""
-        return self.filter(related_type=related_object._meta.label_lower, related_id=str(related_object.pk))
+        key = str(related_object.pk)
+        about = self.filter(related_type=related_object._meta.label_lower, related_id=key)
+        # Equal is what the collation says; this compares as Python does.
+        return about.filter(related_id__contains=key)
 
     def to_be_rendered(self, template: EmailTemplate) -> EmailQuerySet:
         """Unfinished, and to be rendered from this template when delivered."""

@@ -13,9 +13,14 @@ from django.db import connections as databases
 from django.utils import timezone
 
 from .compose import Draft
+from .delivery.connections import default_alias
+from .delivery.deliver import in_delivery
+from .exceptions import SelfReferringBackend
 from .models import Email, Worker
 from .rendering import attachments as files
 
+# Mail that is queued by the delivery of other mail, such as the report of an error, may be so itself: once.
+MOST_HOPS = 2
 # How often others may take keys of one call between our look and our insert.
 TRIES = 5
 
@@ -27,7 +32,11 @@ def store(drafts: Sequence[Draft], *, holder: Worker | None = None) -> list[Emai
 
     Args:
         holder: A worker that holds the mail from its first moment.
+
+    Raises:
+        SelfReferringBackend: A backend queues again what it is to deliver.
     """
+    _count_hops(drafts)
     known = _by_key(drafts)
     for tries_left in reversed(range(TRIES)):
         new = _first_of_each_key(drafts, known)
@@ -40,6 +49,20 @@ def store(drafts: Sequence[Draft], *, holder: Worker | None = None) -> list[Emai
                 raise
     known |= {made.email.idempotency_key: made.email for made in new if made.email.idempotency_key}
     return [known.get(made.email.idempotency_key or "", made.email) for made in drafts]
+
+
+def _count_hops(drafts: Sequence[Draft]) -> None:
+    """Note of each how many mails deep it is queued by the delivery of another; refuse what goes round."""
+    delivering = in_delivery.get()
+    if delivering is None:
+        return
+    hops = getattr(delivering, "_hops", 0) + 1
+    for made in drafts:
+        # A report of an error that happened while sending is another mail, and welcome.
+        same = (made.email.subject, made.email.to) == (delivering.subject, delivering.to)
+        if same or hops > MOST_HOPS:
+            raise SelfReferringBackend(made.email.backend_alias or default_alias())
+        made.email.as_given = {**(made.email.as_given or {}), "hops": hops}
 
 
 def _by_key(drafts: Sequence[Draft]) -> dict[str, Email]:

@@ -27,7 +27,7 @@ from . import source as sources
 from .folding import keep_tokens_whole
 from .inline import is_inline_image
 from .parts import is_whole, restored
-from .restriction import is_restricted, restricted
+from .restriction import Recipients, is_restricted, restricted
 from .templates import Rendered, render_on_delivery
 from .verbatim import usual_layout
 
@@ -118,13 +118,17 @@ def gather(email: Email) -> Parts:
     Raises whatever a template raises, and `TemplateGone`.
     """
     given = beyond_columns(email)
-    recipients = {kind: list(given.get(kind, getattr(email, kind))) for kind in ("to", "cc", "bcc")}
+    recipients = Recipients(
+        shown={kind: list(given.get(kind, getattr(email, kind))) for kind in ("to", "cc", "bcc")},
+        envelope=given.get("recipients"),
+    )
     headers = _headers(email, given)
     changed: dict[str, Any] = edited_since(email, ("subject", "from_email", "to", "cc"))
     if is_restricted():
-        recipients, originals = restricted(recipients, given.pop("recipients", None))
+        recipients, originals = restricted(recipients)
         headers.update(originals)
-        changed |= {"to": recipients["to"], "cc": recipients["cc"], **originals}
+        if originals:
+            changed |= {"to": recipients.shown["to"], "cc": recipients.shown["cc"], **originals}
     return Parts(
         rendered=render_on_delivery(email),
         from_email=given.get("from_email", email.from_email),
@@ -133,9 +137,9 @@ def gather(email: Email) -> Parts:
         attachments=files.of(email),
         attributes=_attributes(email, given),
         given=given,
-        recipients=given.get("recipients"),
+        recipients=recipients.envelope,
         changed=changed,
-        **recipients,
+        **recipients.shown,
     )
 
 

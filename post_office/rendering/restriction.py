@@ -6,7 +6,7 @@ their mail all the same. Whoever is left out stands in a header.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..addresses import bare_address, join_mailboxes
 from ..conf import conf
@@ -18,32 +18,41 @@ def is_restricted() -> bool:
     return conf.OVERRIDE_RECIPIENTS is not None or conf.ALLOWED_DOMAINS is not None
 
 
-def restricted(
-    recipients: dict[str, list[str]], envelope: Sequence[str] | None = None
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Return the recipients that may be, and headers that name those of before.
+@dataclass(frozen=True, kw_only=True)
+class Recipients:
+    """Whom a mail is for: its mailboxes by "to", "cc" and "bcc", and the envelope where it names others."""
 
-    Args:
-        recipients: "to", "cc" and "bcc".
-        envelope: The recipients of a message that names others in its envelope; they count instead.
+    shown: dict[str, list[str]]
+    envelope: list[str] | None
+
+    def everybody(self) -> list[str]:
+        mailboxes = [each for kind in self.shown.values() for each in kind]
+        return mailboxes if self.envelope is None else self.envelope
+
+
+def restricted(meant: Recipients) -> tuple[Recipients, dict[str, str]]:
+    """Return the recipients that may be, and headers that name those of before; none where all may.
 
     Raises:
         NoAllowedRecipient: None is left.
     """
-    meant = {"to": list(envelope), "cc": [], "bcc": []} if envelope is not None else recipients
-    allowed = {kind: [each for each in meant[kind] if _is_allowed(each)] for kind in meant}
-    if allowed == meant:
-        return allowed, {}
-    if conf.OVERRIDE_RECIPIENTS is not None:
-        allowed["to"] += [each for each in conf.OVERRIDE_RECIPIENTS if each not in allowed["to"]]
-    elif not any(allowed.values()):
-        raise NoAllowedRecipient([each for kind in meant.values() for each in kind])
+    if all(map(_is_allowed, meant.everybody())):
+        return meant, {}
+    shown = {kind: list(filter(_is_allowed, mailboxes)) for kind, mailboxes in meant.shown.items()}
+    envelope = None if meant.envelope is None else list(filter(_is_allowed, meant.envelope))
+    for instead in conf.OVERRIDE_RECIPIENTS or ():
+        for mailboxes in (shown["to"], *([] if envelope is None else [envelope])):
+            if instead not in mailboxes:
+                mailboxes.append(instead)
+    left = Recipients(shown=shown, envelope=envelope)
+    if not left.everybody():
+        raise NoAllowedRecipient(meant.everybody())
     originals = {
         f"X-Original-{kind.capitalize()}": join_mailboxes(mailboxes)
-        for kind, mailboxes in recipients.items()
+        for kind, mailboxes in meant.shown.items()
         if mailboxes
     }
-    return allowed, originals
+    return left, originals
 
 
 def _is_allowed(mailbox: str) -> bool:

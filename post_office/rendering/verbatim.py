@@ -177,18 +177,19 @@ def _attributes(message: EmailMessage) -> dict[str, Any]:
 
 
 def _attribute_names(message: EmailMessage) -> list[str]:
-    of_class = [name for name in (*_OF_PROVIDERS, *_OF_MIME) if _is_changed(message, name)]
-    own = [name for name in vars(message) if not name.startswith("_") and name not in _OF_DJANGO]
+    own_classes = [kind for kind in type(message).__mro__ if not issubclass(EmailMultiAlternatives, kind)]
+    of_classes = [name for kind in own_classes for name, value in vars(kind).items() if _is_plain(value)]
     return [
         name
-        for name in dict.fromkeys([*of_class, *own])
-        if not callable(getattr(EmailMultiAlternatives, name, None))
+        for name in dict.fromkeys([*of_classes, *vars(message)])
+        if not (name.startswith("_") or name in _OF_DJANGO or hasattr(EmailMultiAlternatives, name))
+        or name in _OF_MIME
     ]
 
 
-def _is_changed(message: EmailMessage, name: str) -> bool:
-    usual = getattr(EmailMultiAlternatives, name, None)
-    return bool(getattr(message, name, usual) != usual)
+def _is_plain(value: Any) -> bool:
+    """Return whether a value on a class is one that its instances have, and no method or property."""
+    return not (callable(value) or hasattr(value, "__get__"))
 
 
 def _bodies(message: EmailMessage) -> tuple[str, str, dict[str, Any]]:
@@ -205,9 +206,17 @@ def _bodies(message: EmailMessage) -> tuple[str, str, dict[str, Any]]:
     usual = [message.content_subtype, *contents] == usual_layout(text, html)
     if usual and all(content in columns for content in (text, html) if content):
         return text, html, {}
+    references = [[_reference(content, columns), mimetype] for content, mimetype in contents]
+    in_columns = {reference.get("column") for reference, _mimetype in references}
     layout = {
         "subtype": message.content_subtype,
-        "contents": [[_reference(content, columns), mimetype] for content, mimetype in contents],
+        "contents": references,
+        # Columns that it does not show. An edit of these is not lost: it ends the layout.
+        "unshown": {
+            column: fingerprint(storable(content))
+            for column, content in (("message", text), ("html_message", html))
+            if column not in in_columns
+        },
     }
     return storable(text), storable(html), {"layout": layout}
 

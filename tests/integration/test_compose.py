@@ -387,6 +387,7 @@ def test_tags_metadata_and_the_related_object_are_stored_and_found() -> None:
     assert (email.tags, email.metadata) == (["invoice", "2026"], {"order": 7, "lines": [1, 2]})
     assert email.related_object == template
     assert list(Email.objects.tagged("invoice")) == [email]
+    assert not Email.objects.tagged("Invoice").exists()
     assert list(Email.objects.about(template)) == [email]
     assert list(Email.objects.filter(metadata__order=7)) == [email]
     message: Any = email.email_message()
@@ -420,6 +421,7 @@ def test_send_many_takes_tags_metadata_and_related_objects_too() -> None:
         ("metadata", ["no dict"]),
         ("related_object", "order 7"),
         ("related_object", EmailTemplate(name="not saved")),
+        ("related_object", EmailTemplate(pk=7, name="not saved")),
     ],
 )
 def test_a_tag_metadata_or_an_object_that_cannot_be_kept_is_refused(argument: str, value: Any) -> None:

@@ -259,8 +259,17 @@ class CopyingAnew(Copying):
     changes = " (copy)"
 
 
+class CopyingByMail(BaseEmailBackend):
+    """The same, by `mail.send()`."""
+
+    def send_messages(self, messages: Any) -> int:
+        for message in messages:
+            mail.send(message.to, message.from_email, subject=message.subject, message=message.body)
+        return len(messages)
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(("backend", "rows"), [(Copying, 1), (CopyingAnew, 3)])
+@pytest.mark.parametrize(("backend", "rows"), [(Copying, 1), (CopyingAnew, 3), (CopyingByMail, 1)])
 def test_a_backend_that_queues_copies_of_what_it_delivers_comes_to_an_end(
     backend: type, rows: int, backends: Any
 ) -> None:

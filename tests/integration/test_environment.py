@@ -175,3 +175,24 @@ def test_so_are_the_headers_of_a_message_that_stands_as_bytes(configure: Any) ->
     mail.send_queued()
     built = outbox.outbox[0].message()
     assert (built["To"], built["Cc"], built["X-Original-To"]) == (None, "bob@example.net", "ann@example.com")
+
+
+def test_what_all_may_get_is_not_touched(configure: Any) -> None:
+    configure(ALLOWED_DOMAINS=["example.com", "example.net"])
+    own = OwnRecipients("s", "b", "me@example.com", ["a@example.com"], cc=["c@example.com"])
+    itself = OwnBytes("s", "b", "me@example.com", ["List <list@example.com>"], bcc=["c@example.com"])
+    EmailBackend().send_messages([own, itself])
+    mail.send_queued()
+    first, second = sorted(outbox.outbox, key=lambda message: len(message.to[0]))
+    assert (first.to, first.cc, first.recipients()) == (own.to, own.cc, own.recipients())
+    assert b"To: List <list@example.com>" in second.message().as_bytes()
+    assert "X-Original-To" not in second.message()
+
+
+def test_an_envelope_is_never_shown(configure: Any) -> None:
+    configure(ALLOWED_DOMAINS=["example.net"], OVERRIDE_RECIPIENTS=["staging@example.net"])
+    EmailBackend().send_messages([OwnRecipients("s", "b", "me@example.com", ["a@example.com"])])
+    mail.send_queued()
+    (message,) = outbox.outbox
+    assert message.to == ["staging@example.net"]
+    assert message.recipients() == ["hidden@example.net", "staging@example.net"]

@@ -123,6 +123,11 @@ class OwnRecipients(EmailMessage):
 
 class Tracked(EmailMessage):
     track_opens = True
+    campaign = "spring"
+
+    @property
+    def number(self) -> int:
+        return 7
 
 
 CASES: dict[str, Callable[[], EmailMessage]] = {
@@ -202,7 +207,11 @@ CASES: dict[str, Callable[[], EmailMessage]] = {
     "text as bytes that are not UTF-8": lambda: simple(attachments=[("x.txt", b"\xff\xfe", "text/plain")]),
     "the same attachment twice": lambda: attached(simple(), *[("a.txt", "same", "text/plain")] * 2),
     "long and odd file names": lambda: attached(
-        simple(), ("ü" * 100 + ".txt", "t", "text/plain"), ("n" * 300, b"b", "application/x-foo")
+        simple(),
+        ("a/", b"slash", "application/x-foo"),
+        ("../b", b"up", "application/x-foo"),
+        ("ü" * 100 + ".txt", "t", "text/plain"),
+        ("n" * 300, b"b", "application/x-foo"),
     ),
     "a message of Django's": lambda: attached(
         simple(), (None, rich(alternatives=[("<p>", "text/html")]), "message/rfc822")
@@ -211,7 +220,7 @@ CASES: dict[str, Callable[[], EmailMessage]] = {
     "provider attributes": lambda: with_attributes(
         simple(),
         tags=["a", "b, c"],
-        metadata={"order": 7, "at": 1.0, "z": [1]},
+        metadata={"order": 7, "at": 1.0, "z": [1], "much": 1e23},
         esp_extra={"z": (1, b"\x00"), "a": Decimal("1.1"), 5: None},
         template_id=12,
         merge_data={"ann@example.com": {"name": "Ann"}},
@@ -248,7 +257,7 @@ LEGACY_PARTS: dict[str, Callable[[], EmailMessage]] = {
 ATTRIBUTES = (
     *("subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "content_subtype", "encoding"),
     *("tags", "metadata", "esp_extra", "template_id", "merge_data", "send_at", "track_opens", "track_clicks"),
-    *("envelope_sender", "mixed_subtype"),
+    *("envelope_sender", "mixed_subtype", "campaign"),
 )
 
 
@@ -303,6 +312,19 @@ def test_whoever_edits_a_column_is_obeyed(column: str, value: Any, shown: Callab
     setattr(email, column, value)
     email.save()
     assert shown(Email.objects.get().email_message())
+
+
+def test_an_edit_of_a_text_that_the_message_did_not_show_ends_its_layout() -> None:
+    EmailBackend().send_messages([rich(alternatives=[("BEGIN:VCALENDAR", "text/calendar")])])
+    email = Email.objects.get()
+    email.message = "new"
+    email.save()
+    message: Any = Email.objects.get().email_message()
+    assert (message.body, message.alternatives) == ("new", [("BEGIN:VCALENDAR", "text/calendar")])
+    email.html_message = "<p>new"
+    email.save()
+    message = Email.objects.get().email_message()
+    assert (message.body, message.alternatives) == ("new", [("<p>new", "text/html")])
 
 
 def test_an_object_for_the_provider_that_cannot_be_stored_is_refused() -> None:

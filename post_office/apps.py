@@ -12,11 +12,13 @@ class PostOfficeConfig(AppConfig):
     def ready(self) -> None:
         from . import background, checks, narrator
         from .conf import conf
+        from .queue import notifications
         from .rendering import templates
         from .signals import email_queued
 
         checks.register()
         narrator.connect()
+        notifications.connect()
         templates.connect()
         background.connect()
         if conf.CELERY_ENABLED:

@@ -91,6 +91,11 @@ class PostOfficeSettings:
     MESSAGE_ID_FQDN: str | None = None
     # How long a worker may show no sign of life before its mail is given to others.
     LEASE_DURATION: timedelta = timedelta(seconds=60)
+    # Seconds after which `run_dispatcher` looks for mail again, when it has found none.
+    POLL_INTERVAL: float = 1
+    # On PostgreSQL, mail that is queued notifies `run_dispatcher` at the commit. False: it is found by
+    # looking only, and queueing takes one statement less.
+    NOTIFY: bool = True
     # Mail with priority "now" that is sent inside a transaction waits for its commit.
     NOW_ON_COMMIT: bool = False
     # Queued mail wakes a Celery worker, which delivers it by the task post_office.tasks.send_queued_mail.

@@ -25,8 +25,8 @@ from django.db import connections as databases
 
 from ..exceptions import CannotStartProcesses
 from ..queue.outcomes import Settled
-from .line import LOOK, STOP
-from .process import READY, STOP_SIGNALS, Orders, run_worker
+from .line import LOOK, READY, STOP
+from .process import STOP_SIGNALS, Orders, run_worker
 
 logger = logging.getLogger("post_office")
 
@@ -39,7 +39,7 @@ class Member:
     pipe: Connection
     orders: Orders
     started: float = field(default_factory=time.monotonic)
-    # It has found its way so far as to look for mail.
+    # One that stays has said that it looks for mail.
     ready: bool = False
     # It was told to stop.
     leaving: bool = False

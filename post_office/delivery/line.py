@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 
 LOOK = "look"
 STOP = "stop"
+# What a worker that stays says first: it is one of those that look for mail.
+READY = "ready"
 
 
 class Line:

@@ -18,10 +18,6 @@ from .line import Line
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-# What a worker process says first: it is about to look for mail.
-READY = "ready"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """What a worker process is to do."""
@@ -77,7 +73,6 @@ def run_worker(pipe: Connection, orders: Orders) -> None:
     )
     if orders.threads is not None:
         loop.threads = orders.threads
-    line.report(READY)
     loop.run()
     line.report(loop.paused)
     databases.close_all()

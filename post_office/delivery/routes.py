@@ -13,6 +13,7 @@ from django.utils import timezone
 from ..models import Email
 from ..queue import brakes, claims
 from ..queue.brakes import EVERYTHING, Brakes
+from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome
 from .connections import alias_of, default_alias, delivering_alias, served_aliases
 from .policies import option
@@ -66,7 +67,7 @@ class Routes:
 
     rng: random.Random
     only: Sequence[str] | None = None
-    priorities: Sequence[int | None] = claims.PRIORITIES
+    priorities: Sequence[int | None] = PRIORITIES
     brakes: Brakes = field(default_factory=Brakes)
     _read_not_before: float = 0.0
     # By alias: the mail by which this worker finds out whether the backend works again.

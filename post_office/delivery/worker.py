@@ -23,10 +23,11 @@ from django.utils import timezone
 from ..conf import conf
 from ..models import Email, Worker
 from ..queue import claims, liveness
+from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
 from .connections import alias_of
 from .deliver import Job, attempt, outcome, prepare
-from .line import Line
+from .line import READY, Line
 from .routes import Routes
 from .senders import Result, Senders
 from .unsettled import SETTLE_AFTER, Unsettled
@@ -82,13 +83,15 @@ class WorkerLoop:
         self._failing_since: float | None = None
         self._observer = liveness.Observer()
         self._rng = random.Random()
-        self._priorities = claims.PRIORITIES if self.only_priorities is None else self.only_priorities
+        self._priorities = PRIORITIES if self.only_priorities is None else self.only_priorities
         self._routes = Routes(self._rng, self.only_aliases, self._priorities)
 
     def run(self) -> Settled:
         """Deliver, and return what was settled."""
         if not self._arrive():
             return self.total
+        if self.calls is not None:
+            self.calls.report(READY)
         self._senders = Senders(self.threads, self._send)
         try:
             while self._step():
@@ -128,6 +131,8 @@ class WorkerLoop:
 
     def _look_at_brakes(self) -> None:
         """Learn which backends may be used, and give back what waits here for one that may not."""
+        if self._database_rests:
+            return
         try:
             if not self._routes.refresh():
                 return
@@ -306,10 +311,11 @@ class WorkerLoop:
         while not self.should_stop() and not self._something_is_due():
             self._beat_if_due()
             self.calls.wait()
+        self._claim_not_before = 0.0
         return True
 
     def _something_is_due(self) -> bool:
-        """Return whether a claim may find mail; this costs less than a claim."""
+        """Return whether a claim may find mail; this is one query."""
         if self._database_rests:
             return False
         try:

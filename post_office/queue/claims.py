@@ -1,9 +1,8 @@
 """Claims: take the right to deliver a mail. The only writer of the claim columns,
 beside `outcomes`, which ends a claim together with its status, and `liveness`, for the dead.
 
-A claim walks lanes. A lane is one priority, backend and status; in it the rows that are due stand
-together in the index, in their order, before those that are not. So a claim reads just what it
-takes, and an empty lane costs one look. What was sent or is scheduled for later is never touched.
+A claim walks those lanes in which anything is due, see `lanes`. So it reads just what it takes; what was
+sent or is scheduled for later is never touched.
 """
 
 from __future__ import annotations
@@ -16,15 +15,11 @@ from django.db import connections, transaction
 from django.db.models import F, Q
 
 from ..conf import PostOfficeSettings, conf
-from ..enums import HOLD, PRIORITY, STATUS
+from ..enums import HOLD
 from ..models import Email, Worker
 from ..querysets import EmailQuerySet
 from . import liveness, outcomes
-
-# From high to low; rows of foreign code may have none.
-PRIORITIES: tuple[int | None, ...] = (*sorted(PRIORITY, reverse=True), None)
-# Mail that waited for its retry goes before new mail of its priority; there is never much of it.
-STATUSES = (STATUS.requeued, STATUS.queued)
+from .lanes import PRIORITIES, occupied
 
 
 @dataclass
@@ -75,7 +70,7 @@ class Claimer:
         taken: list[int] = []
         self._has_suspect = self._has_suspect and self.in_company
         self.is_over = self._has_suspect
-        for rows in self._in_order(aliases):
+        for rows in self._in_order(aliases, now):
             if len(taken) >= limit or self.is_over:
                 break
             taken += self._take(rows, limit - len(taken), now)
@@ -90,7 +85,7 @@ class Claimer:
             mine.update(**outcomes.UNHELD)
             self._strays.clear()
 
-    def _in_order(self, aliases: Sequence[str]) -> Iterable[EmailQuerySet]:
+    def _in_order(self, aliases: Sequence[str], now: datetime) -> Iterable[EmailQuerySet]:
         if not by_lanes():
             rows = Email.objects.primary().filter(backend_alias__in=aliases)
             if self.priorities != PRIORITIES:
@@ -101,7 +96,9 @@ class Claimer:
             return
         # No backend is always first among its equals.
         self._turn = (self._turn + 1) % max(len(aliases), 1)
-        yield from lanes([*aliases[self._turn :], *aliases[: self._turn]], self.priorities)
+        in_turn = [*aliases[self._turn :], *aliases[: self._turn]]
+        for lane in occupied(in_turn, now, self.priorities):
+            yield lane.rows()
 
     def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[int]:
         """Claim from one lane; expire what is found past its time, and look behind it."""
@@ -161,31 +158,11 @@ def by_lanes() -> bool:
     return list(conf.SENDING_ORDER) == PostOfficeSettings.SENDING_ORDER
 
 
-def lanes(aliases: Sequence[str], priorities: Sequence[int | None] = PRIORITIES) -> Iterable[EmailQuerySet]:
-    """Return the lanes of these backends, urgent ones first, each in its order."""
-    for priority in priorities:
-        for alias in aliases:
-            for status in STATUSES:
-                lane = Q(status=status, backend_alias=alias)
-                lane &= Q(priority__isnull=True) if priority is None else Q(priority=priority)
-                yield Email.objects.primary().filter(lane).order_by("due_at", "id")
-
-
 def something_is_due(
     aliases: Sequence[str], now: datetime, priorities: Sequence[int | None] = PRIORITIES
 ) -> bool:
-    """Return whether a claim may find mail.
-
-    Args:
-        aliases: Backends to look for. Mail without an alias is that of "".
-    """
-    # A few looks into the index in one query or two: much less work than a query for each lane.
-    rows = Email.objects.primary().filter(backend_alias__in=aliases, status__in=STATUSES)
-    rows = rows.due(now).unheld().order_by()
-    numbers = [number for number in priorities if number is not None]
-    if rows.filter(priority__in=numbers).exists():
-        return True
-    return None in priorities and rows.filter(priority__isnull=True).exists()
+    """Return whether a claim may find mail. Mail without an alias is that of ""."""
+    return any(True for _ in occupied(aliases, now, priorities))
 
 
 def claim_one(email: Email, worker: Worker, now: datetime) -> bool:

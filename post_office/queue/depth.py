@@ -16,7 +16,7 @@ from django.db.models import IntegerField, Q, Subquery
 
 from ..enums import STATUS
 from ..models import Email
-from . import claims
+from .lanes import PRIORITIES, STATUSES
 
 # No count goes beyond: it stands for "more than 10,000".
 MANY = 10_001
@@ -78,7 +78,7 @@ class Lanes:
         """Return the depth by alias and priority of the mail of these aliases."""
         here = [(status, alias) for status, alias in self.present if alias in served]
         found: dict[tuple[str, int | None], Depth] = {}
-        for priority in claims.PRIORITIES if here else ():
+        for priority in PRIORITIES if here else ():
             for (_, alias), depth in zip(here, _measure(here, priority, now), strict=False):
                 if depth != Depth():
                     key = (alias or default, priority)
@@ -88,7 +88,7 @@ class Lanes:
 
 def _present() -> Iterator[tuple[int, str]]:
     """Yield each status and alias that open mail has, by jumping from one to the next in the index."""
-    for status in claims.STATUSES:
+    for status in STATUSES:
         rows = Email.objects.primary().filter(status=status).order_by("backend_alias")
         aliases = rows.values_list("backend_alias", flat=True)
         alias = aliases.first()

@@ -21,10 +21,10 @@ KEEP_ENDED = timedelta(hours=1)
 KEEP_DEAD = timedelta(days=1)
 
 
-def start(command: str, now: datetime) -> Dispatcher:
-    """Make a row for the program in this process, remove old ones, and return it."""
+def describe(command: str, now: datetime) -> Dispatcher:
+    """Return what the row of the program in this process says, before it is in the database."""
     here = this_process()
-    started = _dispatchers().create(
+    return Dispatcher(
         command=command,
         host=here.host,
         boot=here.boot,
@@ -33,14 +33,20 @@ def start(command: str, now: datetime) -> Dispatcher:
         started_at=now,
         beat_at=now,
     )
+
+
+def start(command: str, now: datetime) -> Dispatcher:
+    """Make a row for the program in this process, remove old ones, and return it."""
+    row = describe(command, now)
+    row.save(using=router.db_for_write(Dispatcher), force_insert=True)
     remove_old(now)
-    return started
+    return row
 
 
 def beat(dispatcher: Dispatcher, total: Settled, now: datetime) -> None:
     """Show that the program lives, and what it has done so far.
 
-    A row that was removed, as of one that could not beat for long, comes back.
+    The first beat makes the row; and so does a later one, when it was removed meanwhile.
     """
     if not _write(dispatcher, total, beat=F("beat") + 1, beat_at=now):
         dispatcher.beat_at = now

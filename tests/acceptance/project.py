@@ -160,6 +160,8 @@ class Project:
         self.post_office: dict[str, Any] = {"BACKENDS": {"default": smtp_backend(server)}}
         self.settings: dict[str, Any] = {}
         self.warnings = WARNINGS
+        # What starts its programs, where they are not to be started directly.
+        self.starter: list[str] = []
         self._runs: list[Run] = []
 
     def start(self, *arguments: str | Path, errors_to: IO[bytes] | int | None = None) -> Run:
@@ -178,7 +180,7 @@ class Project:
         output, errors = self.folder / f"{number}.output", self.folder / f"{number}.errors"
         with output.open("wb") as output_file, errors.open("wb") as errors_file:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *(str(argument) for argument in arguments)],
+                [*self.starter, sys.executable, "-m", module, *(str(argument) for argument in arguments)],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

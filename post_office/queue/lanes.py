@@ -1,0 +1,83 @@
+"""Lanes: one priority, backend and status each, in which the rows that are due stand together in the index,
+in their order, before those that are not.
+
+So a claim reads just what it takes, however many rows were sent or are scheduled for later; and one query
+tells in which lanes there is anything, with one look into the index for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from django.db import connections
+from django.db.models import Q
+
+from ..enums import PRIORITY, STATUS
+from ..models import Email
+from ..querysets import EmailQuerySet
+
+# From high to low; rows of foreign code may have none.
+PRIORITIES: tuple[int | None, ...] = (*sorted(PRIORITY, reverse=True), None)
+# Mail that waited for its retry goes before new mail of its priority; there is never much of it.
+STATUSES = (STATUS.requeued, STATUS.queued)
+# SQLite takes 500 parts of a query at most.
+LANES_IN_A_QUERY = 100
+
+
+@dataclass(frozen=True)
+class Lane:
+    priority: int | None
+    alias: str
+    status: int
+
+    def rows(self) -> EmailQuerySet:
+        """Return its mail, in order."""
+        lane = Q(status=self.status, backend_alias=self.alias)
+        lane &= Q(priority__isnull=True) if self.priority is None else Q(priority=self.priority)
+        return Email.objects.primary().filter(lane).order_by("due_at", "id")
+
+
+def lanes(aliases: Sequence[str], priorities: Sequence[int | None] = PRIORITIES) -> Iterator[Lane]:
+    """Yield the lanes of these backends, urgent ones first. Mail without an alias is that of ""."""
+    for priority in priorities:
+        for alias in aliases:
+            for status in STATUSES:
+                yield Lane(priority, alias, status)
+
+
+def occupied(
+    aliases: Sequence[str], now: datetime, priorities: Sequence[int | None] = PRIORITIES
+) -> Iterator[Lane]:
+    """Yield the lanes in which mail is due that nobody holds, urgent ones first."""
+    remaining = lanes(aliases, priorities)
+    while some := list(islice(remaining, LANES_IN_A_QUERY)):
+        numbers = _occupied_numbers(some, now)
+        yield from (lane for number, lane in enumerate(some) if number in numbers)
+
+
+def _occupied_numbers(some: Iterable[Lane], now: datetime) -> set[int]:
+    """Return which of these lanes are occupied, by their numbers.
+
+    Written by hand: Django's union() cannot limit its parts on SQLite, and building a query for each lane
+    costs more than running it.
+    """
+    connection = connections[Email.objects.primary().db]
+    columns = ("status", "backend_alias", "priority", "due_at", "worker_id")
+    status, alias, priority, due_at, worker = map(connection.ops.quote_name, columns)
+    table = connection.ops.quote_name(Email._meta.db_table)
+    moment = connection.ops.adapt_datetimefield_value(now)
+    parts, values = [], []
+    for number, lane in enumerate(some):
+        wanted = "IS NULL" if lane.priority is None else f"= {lane.priority:d}"
+        parts.append(
+            f"SELECT {number} FROM (SELECT 1 FROM {table} "
+            f"WHERE {status} = {lane.status:d} AND {alias} = %s AND {priority} {wanted} "
+            f"AND {due_at} <= %s AND {worker} IS NULL ORDER BY {due_at} LIMIT 1) lane_{number}"
+        )
+        values += [lane.alias, moment]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), values)
+        return {number for (number,) in cursor.fetchall()}

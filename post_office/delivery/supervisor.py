@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import Error as DatabaseFault
+from django.db import connections as databases
 from django.utils import timezone
 
 from ..conf import conf
@@ -148,6 +149,9 @@ class Supervisor:
 
     def _run_processes(self) -> None:
         self._crew = Crew(on_settled=self._settled, on_paused=self._paused.update, on_end=self._ended)
+        # Idle for the whole run, it would be one connection more for the server, and perhaps a dead one
+        # by the end.
+        databases.close_all()
         for share in self._shares():
             self._start(share)
         try:

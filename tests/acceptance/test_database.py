@@ -41,7 +41,7 @@ def test_outcomes_are_written_after_the_connection_was_lost(
     finished = run.finish()
 
     assert finished.code == 0
-    assert all(COMPLAINT in line for line in finished.complaints)
+    assert [line for line in finished.complaints if COMPLAINT not in line] == []
     assert finished.summary == (100, 100, 0, 0)
     assert server.message_ids() == {email.message_id: 1 for email in emails}
     assert_all_sent(emails)
@@ -61,7 +61,7 @@ def test_outcomes_are_written_after_the_database_was_locked_for_long(
     finished = run.finish()
 
     assert finished.code == 0
-    assert all(COMPLAINT in line for line in finished.complaints)
+    assert [line for line in finished.complaints if COMPLAINT not in line] == []
     assert finished.summary == (100, 100, 0, 0)
     assert server.message_ids() == {email.message_id: 1 for email in emails}
     assert_all_sent(emails)

@@ -72,10 +72,9 @@ def must_fail(test: Any, reason: str) -> Any:
     return left_out
 
 
-for found in cases():
-    if found.__name__ not in CASES_LEFT_OUT:
-        globals()[found.__name__] = through_the_queue(found)
-del found
+globals().update(
+    {case.__name__: through_the_queue(case) for case in cases() if case.__name__ not in CASES_LEFT_OUT}
+)
 
 
 @pytest.mark.skipif(not ON_SQLITE, reason="Django's own tests run on SQLite only.")

@@ -16,9 +16,11 @@ class PostOfficeSettings:
     # ("smtp", "console", "locmem", "filebased", "dummy", each also with ".EmailBackend"), or
     # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend, and perhaps with
     # "FALLBACK": the alias that sends its mail as long as it is out of order; "UNKNOWN" and
-    # "MAX_RETRIES": as the settings of these names, for its mail. Empty: one alias, "default", which is
-    # Django's EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is post_office itself. With Django's
-    # MAILERS (6.1), its aliases are known too.
+    # "MAX_RETRIES": as the settings of these names, for its mail; "MAX_CONNECTIONS" of one process,
+    # "MAX_MESSAGES" over one connection, "MAX_CONNECTION_AGE" and "IDLE_TIMEOUT" (a timedelta, the latter
+    # 60 seconds by default) after which it is closed. Empty: one alias, "default", which is Django's
+    # EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is post_office itself. With Django's MAILERS
+    # (6.1), its aliases are known too.
     BACKENDS: Mapping[str, Any] = {}
     # What BACKENDS says beside BACKEND and OPTIONS, for aliases of MAILERS, whose entries may not have more:
     # {alias: {"FALLBACK": ..., "UNKNOWN": ..., "MAX_RETRIES": ...}}.

@@ -18,6 +18,8 @@ from django.utils.module_loading import import_string
 from .. import compat
 from ..conf import conf
 from ..exceptions import SelfReferringBackend, UnknownBackend
+from .policies import option
+from .pooling import Held, Shared
 
 if TYPE_CHECKING:
     from ..models import Email
@@ -163,39 +165,59 @@ def sends_by_envelope(backend: BaseEmailBackend) -> bool:
 class ConnectionHandler(threading.local):
     """Open backends by alias, each thread its own: `connections["default"]`.
 
-    Unlike Django's handlers it opens what it makes, and forgets what it closes.
+    Unlike Django's handlers it opens what it makes, forgets what it closes, and takes each look-up for
+    one mail: a connection that had its share, or that the server has closed, is replaced by a new one.
     """
 
     def __init__(self) -> None:
-        self._open: dict[str, BaseEmailBackend] = {}
+        self._held: dict[str, Held] = {}
+        self._shared: Shared | None = None
 
     def __getitem__(self, alias: str) -> BaseEmailBackend:
-        if alias not in self._open:
-            self._open[alias] = open_connection(alias)
-        return self._open[alias]
+        held = self._held.pop(alias, None) or (self._shared.take(alias) if self._shared else None)
+        if held is not None and not held.is_fit():
+            held.close()
+            held = None
+        held = held or Held(alias, open_connection(alias))
+        self._held[alias] = held
+        return held.use()
+
+    def share(self, shared: Shared) -> None:
+        """Let this thread share connections with others, where a backend may have few."""
+        self._shared = shared
+
+    def give_back(self) -> None:
+        """Let other threads have the connections that are shared."""
+        for alias in list(self._held):
+            if self._shared is not None and option(alias, "MAX_CONNECTIONS") is not None:
+                self._shared.put(self._held.pop(alias))
 
     def is_open(self, alias: str) -> bool:
-        """Return whether this thread has a connection already, which may have been closed by the server."""
-        return alias in self._open
+        """Return whether a connection is open already, which the server may have closed by now."""
+        return alias in self._held or bool(self._shared and self._shared.has_idle(alias))
 
     def all(self) -> list[BaseEmailBackend]:
         """Return this thread's open backends."""
-        return list(self._open.values())
+        return [held.backend for held in self._held.values()]
 
     def close(self) -> None:
         """Close this thread's backends. A fault in closing is logged; the mail is sent by then."""
-        for alias in list(self._open):
+        for alias in list(self._held):
             self.discard(alias)
+
+    def close_old(self) -> None:
+        """Close what was not used for long, or is open for too long; for a thread with nothing to do."""
+        for alias, held in list(self._held.items()):
+            if held.is_too_old():
+                self.discard(alias)
+        if self._shared is not None:
+            self._shared.close(only_old=True)
 
     def discard(self, alias: str) -> None:
         """Close one backend, which may be broken; the next use opens a new one."""
-        backend = self._open.pop(alias, None)
-        if backend is None:
-            return
-        try:
-            backend.close()
-        except Exception as fault:
-            logger.debug("Closing the connection to backend %s failed: %s", alias, fault)
+        held = self._held.pop(alias, None)
+        if held is not None:
+            held.close()
 
 
 connections = ConnectionHandler()

@@ -6,19 +6,25 @@ They are post_office's own and never reach the backend, whose arguments are in O
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ..conf import conf
 from ..enums import UNKNOWN_POLICIES
-from ..models import Email
 from ..queue.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from ..models import Email
 
 # The keys, each with what is wrong with a value; an empty string where nothing is.
 REFUSALS: dict[str, Any] = {
     "FALLBACK": lambda value: "" if isinstance(value, str) else "is no alias",
     "UNKNOWN": lambda value: "" if value in UNKNOWN_POLICIES else f"is none of {UNKNOWN_POLICIES}",
     "MAX_RETRIES": lambda value: "" if type(value) is int and value >= 0 else "is not 0 or more",
+    "MAX_CONNECTIONS": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
+    "MAX_MESSAGES": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
+    "MAX_CONNECTION_AGE": lambda value: "" if isinstance(value, timedelta) else "is no timedelta",
+    "IDLE_TIMEOUT": lambda value: "" if isinstance(value, timedelta) else "is no timedelta",
 }
 
 

@@ -17,7 +17,11 @@ from .classify import unexpected
 from .connections import connections
 from .deliver import Job
 from .faults import Fault
+from .pooling import Shared
 from .receipts import Receipt
+
+LOOK_AT_IDLE = 1.0  # seconds between looks of a thread that has nothing to do
+TURN = 0.05  # seconds to wait for a connection where a backend may have few
 
 # What a thread hands back: that the backend took the mail, a fault, or that it did not begin.
 Result = Receipt | Fault | Released
@@ -37,6 +41,8 @@ class Senders:
         self._done: queue.SimpleQueue[tuple[Email, Result]] = queue.SimpleQueue()
         # Mails given and not handed back yet.
         self.in_hand = 0
+        self._shared = Shared()
+        self._finishing = False
         self._threads = [
             threading.Thread(target=self._work, name=f"post_office sender {number}", daemon=True)
             for number in range(1, threads + 1)
@@ -82,11 +88,32 @@ class Senders:
 
     def finish(self) -> Iterator[tuple[Email, Result]]:
         """End the threads when they have done what was given to them; yield the last results."""
+        self._finishing = True
         for _ in self._threads:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
+        self._shared.close()
         yield from self.results(wait=0)
+
+    def _next(self) -> Job | None:
+        while True:
+            try:
+                return self._todo.get(timeout=LOOK_AT_IDLE)
+            except queue.Empty:
+                connections.close_old()
+
+    def _do(self, job: Job) -> None:
+        # A thread that waited for its turn at a backend would keep the mail of others from going.
+        if not self._shared.enter(job.alias, wait=None if self._finishing else TURN):
+            self._todo.put(job)
+            return
+        try:
+            result = self._try(job)
+            connections.give_back()
+        finally:
+            self._shared.leave(job.alias)
+        self._done.put((job.email, result))
 
     def _try(self, job: Job) -> Result:
         """Send, and hand something back whatever happens: a mail without an outcome would be waited
@@ -98,9 +125,10 @@ class Senders:
             return unexpected(exception)
 
     def _work(self) -> None:
+        connections.share(self._shared)
         try:
-            while (job := self._todo.get()) is not None:
-                self._done.put((job.email, self._try(job)))
+            while (job := self._next()) is not None:
+                self._do(job)
         finally:
             connections.close()
             # A storage may keep its files in the database.

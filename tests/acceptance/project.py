@@ -86,10 +86,10 @@ class Run:
     def __init__(self, process: subprocess.Popen[bytes], output: Path, errors: Path) -> None:
         self.process = process
         self.pid = process.pid
-        self._output, self._errors = output, errors
+        self._output, self.errors = output, errors
 
     def said(self, words: str) -> bool:
-        return words in self._output.read_text() + self._errors.read_text()
+        return words in self._output.read_text() + self.errors.read_text()
 
     def has_ended(self) -> bool:
         return self.process.poll() is not None
@@ -100,8 +100,8 @@ class Run:
         try:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"It goes on and on:\n{self._output.read_text()}{self._errors.read_text()}")
-        return Finished(code=code, output=self._output.read_text(), errors=self._errors.read_text())
+            pytest.fail(f"It goes on and on:\n{self._output.read_text()}{self.errors.read_text()}")
+        return Finished(code=code, output=self._output.read_text(), errors=self.errors.read_text())
 
     def send_signal(self, number: Signals) -> None:
         os.kill(self.pid, number)

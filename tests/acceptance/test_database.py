@@ -31,12 +31,7 @@ def test_outcomes_are_written_after_the_connection_was_lost(
         pytest.skip("SQLite has no connection that could be lost.")
     emails = queue(100)
     run = project.start_and_hold(processes)
-    with connection.cursor() as cursor:
-        cursor.execute(OTHER_CONNECTIONS[connection.vendor])
-        others = cursor.fetchall()
-        assert len(others) >= processes
-        for other in others:
-            cursor.execute(END_CONNECTION[connection.vendor], other)
+    assert cut_other_connections() >= processes
     server.let_go()
     finished = run.finish()
 
@@ -65,6 +60,16 @@ def test_outcomes_are_written_after_the_database_was_locked_for_long(
     assert finished.summary == (100, 100, 0, 0)
     assert server.message_ids() == {email.message_id: 1 for email in emails}
     assert_all_sent(emails)
+
+
+def cut_other_connections() -> int:
+    """End the connections that others have to the test's database. Returns how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(OTHER_CONNECTIONS[connection.vendor])
+        others = cursor.fetchall()
+        for other in others:
+            cursor.execute(END_CONNECTION[connection.vendor], other)
+    return len(others)
 
 
 @contextmanager

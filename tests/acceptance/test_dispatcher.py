@@ -5,7 +5,8 @@ import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
@@ -30,7 +31,7 @@ from tests.acceptance.project import (
     smtp_backend,
 )
 from tests.acceptance.smtp_server import SMTPServer
-from tests.acceptance.test_database import END_CONNECTION, OTHER_CONNECTIONS
+from tests.acceptance.test_database import cut_other_connections
 
 Start = Callable[..., Run]
 
@@ -295,10 +296,7 @@ def test_it_goes_on_after_its_connections_were_cut(start: Start, server: SMTPSer
         pytest.skip("SQLite has no connection that could be lost.")
     run = start("--interval", "0.1")
     for number in range(2):
-        with connection.cursor() as cursor:
-            cursor.execute(OTHER_CONNECTIONS[connection.vendor])
-            for other in cursor.fetchall():
-                cursor.execute(END_CONNECTION[connection.vendor], other)
+        cut_other_connections()
         send()
         server.wait_until_accepted(number + 1)
         wait_until(lambda number=number: len(sent()) == number + 1, "it is settled")  # type: ignore[misc]
@@ -307,6 +305,47 @@ def test_it_goes_on_after_its_connections_were_cut(start: Start, server: SMTPSer
     finished = end(run)
     about = ("The database did not let us", "are not heard", "could not show that it lives")
     assert [line for line in finished.complaints if not any(words in line for words in about)] == []
+
+
+def test_it_waits_for_a_database_that_is_away_and_asks_for_it_rarely(
+    start: Start, server: SMTPServer
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL can be told to refuse new connections to one database.")
+    run = start("--interval", "0.1")
+    worker = Worker.objects.get()
+    with database_away():
+        wait_until(lambda: errors(run) >= 4, "it has tried four times")
+        # After half a second each at first, then longer.
+        assert errors(run) <= 5
+    send()
+    server.wait_until_accepted(1)
+    wait_until(lambda: len(sent()) == 1, "it is settled")
+    assert Worker.objects.get() == worker
+    finished = end(run)
+    assert "died" not in finished.errors
+
+
+def errors(run: Run) -> int:
+    """Return how often a worker has said that it did not reach the database."""
+    return run.errors.read_text().count("The database did not let us")
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Cut the connections to the test's database, but for that of the test, and let nobody connect."""
+    import psycopg
+
+    at = connection.settings_dict
+    others = {"host": at["HOST"], "port": at["PORT"], "user": at["USER"], "password": at["PASSWORD"]}
+    allow = f"ALTER DATABASE {connection.ops.quote_name(str(at['NAME']))} ALLOW_CONNECTIONS"
+    with psycopg.connect(dbname="postgres", autocommit=True, **others) as server:
+        server.execute(f"{allow} false")
+        try:
+            cut_other_connections()
+            yield
+        finally:
+            server.execute(f"{allow} true")
 
 
 def test_it_talks_to_a_service_manager(

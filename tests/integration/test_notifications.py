@@ -13,7 +13,7 @@ from django.utils import timezone
 from post_office import mail
 from post_office.queue.notifications import Listener
 from tests.acceptance.patience import PATIENCE
-from tests.acceptance.test_database import END_CONNECTION, OTHER_CONNECTIONS
+from tests.acceptance.test_database import cut_other_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,10 +56,7 @@ def test_a_commit_is_heard_and_a_rollback_is_not(listener: Listener) -> None:
 
 @pytest.mark.usefixtures("_postgresql")
 def test_a_listener_whose_connection_was_cut_says_so_and_can_listen_again(listener: Listener) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(OTHER_CONNECTIONS[connection.vendor])
-        for other in cursor.fetchall():
-            cursor.execute(END_CONNECTION[connection.vendor], other)
+    cut_other_connections()
 
     def hear_until_the_end() -> None:
         while wait([listener.fileno()], PATIENCE):

@@ -115,7 +115,7 @@ def check_mailers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
             found.append(checks.Error(f"MAILERS[{alias!r}] cannot be used: {fault}", id="post_office.E009"))
     queueing = connections.queueing_mailers()
     for alias, delivering in _ways_out(queueing):
-        if delivering in queueing:
+        if connections.is_queue(delivering):
             found.append(
                 checks.Error(
                     f"MAILERS[{alias!r}] queues mail in post_office, which would give it to "

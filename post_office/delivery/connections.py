@@ -80,6 +80,11 @@ def delivering_alias(alias: str) -> str:
     return alias
 
 
+def is_queue(alias: str) -> bool:
+    """Return whether mail of an alias would be put into this queue again; BACKENDS come before MAILERS."""
+    return _options_of_queue(alias) is not None
+
+
 def _options_of_queue(alias: str) -> dict[str, Any] | None:
     """Return the options of a mailer of MAILERS that queues mail here, None for any other alias."""
     mailer = None if alias in conf.BACKENDS else queueing_mailers().get(alias)
@@ -110,7 +115,7 @@ def validate_alias(alias: str) -> str:
     if alias not in aliases():
         raise UnknownBackend(alias)
     delivering = delivering_alias(alias)
-    if _options_of_queue(delivering) is not None:
+    if is_queue(delivering):
         raise SelfReferringBackend(alias)
     return delivering
 

@@ -185,6 +185,13 @@ def test_each_way_into_the_queue_has_its_way_out(two_queues: Any) -> None:
     assert check_backends() == check_mailers() == []
 
 
+def test_a_backend_of_ours_may_deliver_what_a_mailer_of_its_name_queues(two_queues: Any) -> None:
+    two_queues.MAILERS = {"default": {"BACKEND": "post_office.EmailBackend"}}
+    two_queues.POST_OFFICE = {"BACKENDS": {"default": "locmem"}}
+    assert check_backends() == check_mailers() == []
+    assert type(conn.open_connection("default")) is locmem.EmailBackend
+
+
 def test_a_mailer_behind_the_queue_that_is_missing_or_for_development_is_named(two_queues: Any) -> None:
     assert [warning.id for warning in check_delivery_for_deployment()] == ["post_office.W002"]
     assert "MAILERS['newsletter'] queues mail for 'bulk'" in check_delivery_for_deployment()[0].msg

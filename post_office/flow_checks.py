@@ -112,7 +112,7 @@ def check_dispatchers(
     return [
         checks.Warning(
             f"Mail has been due for {health.span(waiting)}, and no dispatcher was {seen}.",
-            hint="Run 'manage.py send_queued_mail' every minute, by cron or a timer.",
+            hint="Let 'manage.py run_dispatcher' stay, or run 'manage.py send_queued_mail' every minute.",
             id="post_office.W020",
         )
     ]

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from post_office.models import Email
+from post_office.models import Dispatcher, Email
+from tests.acceptance.patience import wait_until
 from tests.acceptance.project import Project, queue
 
 
@@ -22,6 +23,17 @@ def test_a_check_tells_by_its_exit_code_whether_mail_flows(project: Project) -> 
     wrong = project.run("mail_status", "--check", "--max-due", "20000")
     assert (wrong.code, wrong.output) == (3, "")
     assert "MAX_DUE: 20000 is not a number from 0 to 10,000" in wrong.errors
+
+
+def test_a_dispatcher_that_was_killed_is_missed_at_once(project: Project) -> None:
+    dispatcher = project.start("run_dispatcher")
+    wait_until(Dispatcher.objects.exists, "the dispatcher has its row")
+    assert project.run("mail_status", "--check", "--require-dispatcher").code == 0
+
+    dispatcher.kill_group()
+    check = project.run("mail_status", "--check", "--require-dispatcher")
+    assert (check.code, check.output) == (2, "No dispatcher is alive.\n")
+    assert "dead: its process is gone" in project.run("mail_status").output
 
 
 def test_a_database_that_is_away_is_said(project: Project) -> None:

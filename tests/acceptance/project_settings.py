@@ -19,6 +19,8 @@ if "MAIL_DATABASE" in globals():
     _other = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     DATABASES = {MAIL_DATABASE: DATABASES["default"], "default": _other}  # noqa: F405  # given above
 POST_OFFICE = {
-    name: timedelta(seconds=value) if isinstance(getattr(PostOfficeSettings, name), timedelta) else value
+    name: timedelta(seconds=value)
+    if value is not None and isinstance(getattr(PostOfficeSettings, name), timedelta)
+    else value
     for name, value in globals()["POST_OFFICE"].items()
 }

@@ -180,6 +180,9 @@ class Email(models.Model):
         return f"<{self.__class__.__name__}: {self.to}>"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.pk and self._state.db:
+            # A copy of a row is another mail.
+            self.idempotency_key = None
         self.full_clean()
         kwargs.update(zip(("force_insert", "force_update", "using", "update_fields"), args, strict=False))
         elsewhere = kwargs.get("using") not in (None, self._state.db)

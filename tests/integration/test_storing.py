@@ -56,6 +56,22 @@ def test_a_key_is_free_again_when_its_mail_is_gone() -> None:
     assert send().status == STATUS.queued
 
 
+@pytest.mark.parametrize("adding", [True, False])
+def test_a_copy_is_another_mail_and_has_no_key(adding: bool) -> None:
+    first = send()
+    copy = Email.objects.get()
+    copy.pk = None
+    copy._state.adding = adding
+    copy.save()
+    assert (copy.idempotency_key, send()) == (None, first)
+
+
+def test_a_mail_that_is_saved_later_keeps_its_key() -> None:
+    email = send(commit=False)
+    email.save()
+    assert send() == email
+
+
 def test_mail_for_now_is_delivered_once() -> None:
     first, again = send(priority="now"), send(priority="now")
     assert first == again

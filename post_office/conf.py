@@ -15,12 +15,13 @@ class PostOfficeSettings:
     # Where mail goes: alias to backend. A backend is a dotted path, a short name of one of Django's
     # ("smtp", "console", "locmem", "filebased", "dummy", each also with ".EmailBackend"), or
     # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend, and perhaps with
-    # "FALLBACK": the alias that sends its mail as long as it is out of order; "UNKNOWN" and
-    # "MAX_RETRIES": as the settings of these names, for its mail; "MAX_CONNECTIONS" of one process,
-    # "MAX_MESSAGES" over one connection, "MAX_CONNECTION_AGE" and "IDLE_TIMEOUT" (a timedelta, the latter
-    # 60 seconds by default) after which it is closed. Empty: one alias, "default", which is Django's
-    # EMAIL_BACKEND, or its SMTP backend where EMAIL_BACKEND is post_office itself. With Django's MAILERS
-    # (6.1), its aliases are known too.
+    # "FALLBACK": the alias that sends its mail as long as it is out of order; "RATE": what may go to it,
+    # such as "14/s" or ["14/s", "50000/day", "100 recipients/min"]; "DOMAIN_RATE": the same by the
+    # recipients' domain, {"gmail.com": "20/s", "*": "50/s"}; "UNKNOWN" and "MAX_RETRIES": as the settings
+    # of these names, for its mail; "MAX_CONNECTIONS" of one process, "MAX_MESSAGES" over one connection,
+    # "MAX_CONNECTION_AGE" and "IDLE_TIMEOUT" (a timedelta, the latter 60 seconds by default) after which it
+    # is closed. Empty: one alias, "default", which is Django's EMAIL_BACKEND, or its SMTP backend where
+    # EMAIL_BACKEND is post_office itself. With Django's MAILERS (6.1), its aliases are known too.
     BACKENDS: Mapping[str, Any] = {}
     # What BACKENDS says beside BACKEND and OPTIONS, for aliases of MAILERS, whose entries may not have more:
     # {alias: {"FALLBACK": ..., "UNKNOWN": ..., "MAX_RETRIES": ...}}.
@@ -86,6 +87,9 @@ class PostOfficeSettings:
     BACKEND_PAUSE: timedelta = timedelta(seconds=10)
     # No pause of a backend that is out of order grows beyond this.
     BACKEND_MAX_PAUSE: timedelta = timedelta(minutes=10)
+    # The part of each rate limit (RATE and DOMAIN_RATE in BACKENDS) that is kept free for mail with priority
+    # "high" or "now".
+    RATE_RESERVE: float = 0.1
     # Send the stored Message-ID through backends other than Django's own, too. Some providers
     # refuse mail that brings one.
     MESSAGE_ID_ENABLED: bool = False

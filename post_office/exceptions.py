@@ -37,6 +37,18 @@ class SelfReferringBackend(PostOfficeError, ImproperlyConfigured, ValueError):
         )
 
 
+class InvalidRate(PostOfficeError, ImproperlyConfigured, ValueError):
+    """A rate limit that cannot be read."""
+
+    def __init__(self, given: object, wanted: str = "") -> None:
+        super().__init__(f"{given!r} is no rate. Write {wanted or self.WANTED}.")
+
+    WANTED = (
+        "so many messages or recipients in a second, minute, hour or day, such as '14/s', '50000/day' "
+        "or '100 recipients/min'; several in a list"
+    )
+
+
 class InvalidHeader(PostOfficeError, ValueError):
     """A header that would end before its value does (RFC 5322, section 2.2)."""
 

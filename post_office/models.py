@@ -492,6 +492,10 @@ class BackendState(models.Model):
     probing_until = models.DateTimeField(null=True)
     faults = models.PositiveIntegerField(default=0)
     reason = models.TextField(default="")
+    # A server that wants less at a time gets this part of the rate, until then.
+    slowed_to = models.FloatField(default=1, db_default=1)
+    slowed_at = models.DateTimeField(null=True)
+    slowed_until = models.DateTimeField(null=True)
 
     class Meta:
         app_label = "post_office"
@@ -502,10 +506,28 @@ class BackendState(models.Model):
         return self.alias
 
 
+class Allowance(models.Model):
+    """What was used of the rate limits of a backend, or of a domain by a backend. See `queue.limits`."""
+
+    key = models.CharField(max_length=320, primary_key=True)
+    # By rate, as JSON.
+    used = models.TextField(default="{}")
+    version = models.PositiveBigIntegerField(default=0)
+    # By the database's clock, in seconds since 1970: the moment from which on the row says nothing.
+    idle_at = models.FloatField(default=0)
+
+    class Meta:
+        app_label = "post_office"
+
+    def __str__(self) -> str:
+        return self.key
+
+
 # Kept for code that imports it from here.
 __all__ = [
     "PRIORITY",
     "STATUS",
+    "Allowance",
     "Attachment",
     "BackendState",
     "Dispatcher",

@@ -28,9 +28,10 @@ from . import recipients, smtp
 from .classify import classify_content, classify_opening, classify_refusal, classify_sending, longest_wait
 from .connections import alias_of, connections, sends_by_envelope, wants_message_id
 from .faults import Fault, Kind, NotAccepted, reclassified
+from .pacing import is_within_limits
 from .policies import last_moment, retry_policy
 from .receipts import Receipt, provider_id
-from .routes import Way, find_way
+from .routes import Way, find_way, slow
 
 logger = logging.getLogger("post_office")
 
@@ -230,16 +231,17 @@ def _deliver(email: Email, connection: BaseEmailBackend | None) -> Outcome:
     if way is None:
         return Released(backend=alias_of(email))
     rng = random.Random()
-    job = prepare(email, way.alias)
-    result = attempt(job, connection) if isinstance(job, Job) else job
-    decided = outcome(email, result, timezone.now(), rng, alias=way.alias)
+    decided: Outcome = Released(backend=way.alias)
+    found = decided
+    if connection or not may_write or is_within_limits(email, way):
+        job = prepare(email, way.alias)
+        result = attempt(job, connection) if isinstance(job, Job) else job
+        decided = outcome(email, result, timezone.now(), rng, alias=way.alias)
+        if may_write and isinstance(result, Fault) and result.kind is Kind.THROTTLED:
+            slow(way.alias, result.after)
+        found = decided if isinstance(job, Job) else found
     if may_write and connection is None:
-        brakes.learn(
-            decided if isinstance(job, Job) else Released(backend=way.alias),
-            is_probe=way.is_probe,
-            now=timezone.now(),
-            rng=rng,
-        )
+        brakes.learn(found, is_probe=way.is_probe, now=timezone.now(), rng=rng)
     return decided
 
 

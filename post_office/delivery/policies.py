@@ -5,21 +5,41 @@ They are post_office's own and never reach the backend, whose arguments are in O
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..conf import conf
 from ..enums import UNKNOWN_POLICIES
+from ..exceptions import InvalidRate
+from ..queue.rates import Rate, parse_rates
 from ..queue.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from ..models import Email
 
+
+def _parse_domain_rates(given: Any) -> dict[str, tuple[Rate, ...]]:
+    if not isinstance(given, Mapping):
+        raise InvalidRate(given, "one for each domain, such as {'gmail.com': '20/s', '*': '50/s'}")
+    return {domain.lower(): parse_rates(rate) for domain, rate in given.items()}
+
+
+def _refusal(parse: Callable[[Any], Any], value: Any) -> str:
+    try:
+        parse(value)
+    except InvalidRate as fault:
+        return f"cannot be read: {str(fault).rstrip('.')}"
+    return ""
+
+
 # The keys, each with what is wrong with a value; an empty string where nothing is.
 REFUSALS: dict[str, Any] = {
     "FALLBACK": lambda value: "" if isinstance(value, str) else "is no alias",
     "UNKNOWN": lambda value: "" if value in UNKNOWN_POLICIES else f"is none of {UNKNOWN_POLICIES}",
+    "RATE": partial(_refusal, parse_rates),
+    "DOMAIN_RATE": partial(_refusal, _parse_domain_rates),
     "MAX_RETRIES": lambda value: "" if type(value) is int and value >= 0 else "is not 0 or more",
     "MAX_CONNECTIONS": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
     "MAX_MESSAGES": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
@@ -72,3 +92,27 @@ def retry_policy(email: Email, alias: str) -> RetryPolicy:
         backoff=conf.RETRY_BACKOFF,
         longest=conf.RETRY_MAX_INTERVAL,
     )
+
+
+def any_rates() -> bool:
+    """Return whether any backend has a rate limit."""
+    entries = (*conf.BACKENDS.values(), *conf.POLICIES.values())
+    return any("RATE" in entry or "DOMAIN_RATE" in entry for entry in entries if isinstance(entry, Mapping))
+
+
+def rates(alias: str) -> tuple[Rate, ...]:
+    """Return the rate limits of a backend.
+
+    Raises:
+        InvalidRate: What is written there is none.
+    """
+    return parse_rates(option(alias, "RATE"))
+
+
+def domain_rates(alias: str) -> dict[str, tuple[Rate, ...]]:
+    """Return the rate limits of a backend by recipient domain; "*" is for each of the others.
+
+    Raises:
+        InvalidRate: What is written there is none.
+    """
+    return _parse_domain_rates(option(alias, "DOMAIN_RATE") or {})

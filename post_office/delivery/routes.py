@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -15,8 +15,8 @@ from ..queue import brakes, claims
 from ..queue.brakes import EVERYTHING, Brakes
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome
+from . import policies
 from .connections import alias_of, default_alias, delivering_alias, served_aliases
-from .policies import option
 
 # Seconds after which the brakes are read again: what is paused by hand is to stand within one.
 READ_AGAIN = 0.5
@@ -24,19 +24,23 @@ READ_AGAIN = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How a mail goes: by the backend of this alias, perhaps to find out whether that works again."""
+    """How a mail goes: by the backend of this alias, perhaps to find out whether that works again.
+
+    `part` is that of its rate.
+    """
 
     alias: str
     is_probe: bool = False
+    part: float = 1.0
 
 
 def find_way(alias: str, *, may_probe: bool) -> Way | None:
     """Return how mail of an alias can go now, for one that is sent at once; None where it is to wait."""
     state, now = brakes.read(), timezone.now()
     if may_probe and state.wants_probe(alias, now) and brakes.take_probe(alias, now):
-        return Way(alias=alias, is_probe=True)
+        return Way(alias=alias, is_probe=True, part=state.part(alias, now))
     serving = route(alias, state)
-    return Way(alias=serving) if serving else None
+    return Way(alias=serving, part=state.part(serving, now)) if serving else None
 
 
 def route(alias: str, state: Brakes) -> str | None:
@@ -50,8 +54,13 @@ def route(alias: str, state: Brakes) -> str | None:
         if not state.is_out_of_order(alias):
             return alias
         passed.add(alias)
-        alias = option(alias, "FALLBACK") or ""
+        alias = policies.option(alias, "FALLBACK") or ""
     return None
+
+
+def slow(alias: str, after: timedelta | None) -> bool:
+    """Give less to a backend that is throttling us, where it has a rate. Returns whether that changed it."""
+    return bool(policies.rates(alias)) and brakes.slow(alias, timezone.now(), after)
 
 
 @dataclass
@@ -83,18 +92,17 @@ class Routes:
         self._read_not_before = time.monotonic() + READ_AGAIN
         return True
 
-    def open_aliases(self) -> list[str]:
-        """Return the aliases whose mail can go now; "" is that of mail which names none."""
-        return [stored for stored, alias in self._stored_aliases() if route(alias, self.brakes)]
+    def serving(self) -> list[tuple[str, str]]:
+        """Return the aliases whose mail can go now, each with the one by which it does.
 
-    def of_interest(self) -> list[str]:
-        """Return the aliases whose mail can go now, or would tell whether its backend works again."""
-        now = timezone.now()
-        return [
-            stored
-            for stored, alias in self._stored_aliases()
-            if route(alias, self.brakes) or self.brakes.wants_probe(alias, now)
-        ]
+        "" is the alias of mail that names none.
+        """
+        routed = [(stored, route(alias, self.brakes)) for stored, alias in self._stored_aliases()]
+        return [(stored, alias) for stored, alias in routed if alias]
+
+    def to_be_tried(self, now: datetime) -> list[str]:
+        """Return the aliases whose mail would tell whether its backend works again."""
+        return [stored for stored, alias in self._stored_aliases() if self.brakes.wants_probe(alias, now)]
 
     def by(self, email: Email) -> str | None:
         """Return the alias by which to send a mail; None where it is to wait."""
@@ -121,6 +129,11 @@ class Routes:
         if is_probe:
             del self._probes[outcome.backend]
         if brakes.learn(outcome, is_probe=is_probe, now=timezone.now(), rng=self.rng):
+            self.brakes = brakes.read()
+
+    def slow(self, alias: str, after: timedelta | None) -> None:
+        """Give less to a backend that is throttling us."""
+        if slow(alias, after):
             self.brakes = brakes.read()
 
     def sentences(self, now: datetime) -> dict[str, str]:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import Error as DatabaseFault
@@ -25,9 +26,11 @@ from ..models import Email, Worker
 from ..queue import claims, liveness
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
+from .classify import Fault, Kind
 from .connections import alias_of
 from .deliver import Job, attempt, outcome, prepare
 from .line import READY, Line
+from .pacing import URGENT, Pacer
 from .routes import Routes
 from .senders import Result, Senders
 from .unsettled import SETTLE_AFTER, Unsettled
@@ -71,6 +74,8 @@ class WorkerLoop:
         # Filled at the end: backends whose mail waits, each with a sentence that says why.
         self.paused: dict[str, str] = {}
         self._claimed: deque[Email] = deque()
+        # Within the rate limits, to be sent now.
+        self._ready: deque[Email] = deque()
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._database_rests_until = 0.0
         self._claim_not_before = 0.0
@@ -84,7 +89,9 @@ class WorkerLoop:
         self._observer = liveness.Observer()
         self._rng = random.Random()
         self._priorities = PRIORITIES if self.only_priorities is None else self.only_priorities
+        self._urgent = [priority for priority in self._priorities if priority in URGENT]
         self._routes = Routes(self._rng, self.only_aliases, self._priorities)
+        self._pacer = Pacer(self._routes)
 
     def run(self) -> Settled:
         """Deliver, and return what was settled."""
@@ -110,18 +117,21 @@ class WorkerLoop:
             self._stop()
         self._look_at_brakes()
         self._claim_if_wanted()
+        self._admit()
         self._feed()
         self._collect()
         self._settle_if_due()
         if self._database_rests and not self._senders.in_hand:
             time.sleep(LOOK_AGAIN / 5)
+        if self._claimed and not self._senders.in_hand:
+            time.sleep(SETTLE_AFTER)  # for allowance
         if self._held:
             return True
         return not self.stopping and not self._limit_is_reached and self._at_rest()
 
     @property
     def _held(self) -> int:
-        return len(self._claimed) + self._senders.in_hand + len(self._unsettled)
+        return len(self._claimed) + len(self._ready) + self._senders.in_hand + len(self._unsettled)
 
     @property
     def _limit_is_reached(self) -> bool:
@@ -145,6 +155,12 @@ class WorkerLoop:
                 self._claimed.append(email)
             else:
                 self._note(email, Released(backend=alias_of(email)))
+
+    def _slow(self, alias: str, after: timedelta | None) -> None:
+        try:
+            self._routes.slow(alias, after)
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("write what a backend is like", fault)
 
     def _learn(self, email: Email, decided: Outcome) -> None:
         try:
@@ -179,7 +195,7 @@ class WorkerLoop:
             if self.limit is not None:
                 room = min(room, self.limit - self._accepted)
             if room > 0:
-                self._accept(self._claimer.claim(room, self._routes.open_aliases(), timezone.now()))
+                self._claim_open(room)
         except liveness.TakenForDead:
             self._start_anew()
             return self._claim(room)
@@ -188,6 +204,18 @@ class WorkerLoop:
         else:
             self._failing_since = None
         return self._accepted - before
+
+    def _claim_open(self, room: int) -> None:
+        """Claim mail of backends that may be used; urgent mail alone where the rest has used up its rate."""
+        if aliases := self._pacer.claimable(urgent=True):
+            free, in_company = self.threads - self._held, self._held > 0
+            claimer = claims.Claimer(self.row, self._urgent, threads=free, in_company=in_company)
+            urgent = claimer.claim(room, aliases, timezone.now())
+            self._accept(urgent)
+            room -= len(urgent)
+            self._claimer.in_company = self._held > 0
+        if room > 0:
+            self._accept(self._claimer.claim(room, self._pacer.claimable(urgent=False), timezone.now()))
 
     def _accept(self, claimed: list[Email]) -> None:
         self._claimed.extend(claimed)
@@ -206,11 +234,26 @@ class WorkerLoop:
     @property
     def _may_feed(self) -> bool:
         """Prepare mail a little ahead of the threads, and none while many outcomes wait."""
-        return bool(self._claimed) and self._senders.want_more and not self._unsettled.is_full
+        return bool(self._ready) and self._senders.want_more and not self._unsettled.is_full
+
+    def _admit(self) -> None:
+        """See what may go now within the rate limits."""
+        if not self._claimed or self._database_rests:
+            return
+        try:
+            go, back = self._pacer.admit(
+                self._claimed, self.threads - self._senders.in_hand - len(self._ready)
+            )
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("draw allowance", fault)
+            return
+        self._ready.extend(go)
+        for email, released in back:
+            self._note(email, released)
 
     def _feed(self) -> None:
         while self._may_feed:
-            self._prepare(self._claimed.popleft())
+            self._prepare(self._ready.popleft())
             if self._senders.have_results:
                 return
 
@@ -254,6 +297,8 @@ class WorkerLoop:
         """Decide what an attempt came to, and keep it for the next settle."""
         if not isinstance(result, Released):
             alias = self._routes.used_by(email)
+            if isinstance(result, Fault) and result.kind is Kind.THROTTLED:
+                self._slow(alias, result.after)
             decided = outcome(email, result, timezone.now(), self._rng, alias=alias)
         else:
             decided = result
@@ -320,14 +365,18 @@ class WorkerLoop:
             return False
         try:
             self._routes.refresh()
-            return claims.something_is_due(self._routes.of_interest(), timezone.now(), self._priorities)
+            now = timezone.now()
+            aliases = self._pacer.claimable(urgent=False) + self._routes.to_be_tried(now)
+            return claims.something_is_due(aliases, now, self._priorities) or claims.something_is_due(
+                self._pacer.claimable(urgent=True), now, self._urgent
+            )
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("look for mail", fault)
             return False
 
     def _say_what_waits(self) -> None:
         try:
-            self.paused = self._routes.sentences(timezone.now())
+            self.paused = self._pacer.sentences() | self._routes.sentences(timezone.now())
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("see what waits", fault)
 
@@ -360,8 +409,9 @@ class WorkerLoop:
     def _stop(self) -> None:
         """Release what no thread has begun."""
         self.stopping = True
-        waiting = [*self._claimed, *self._senders.take_back()]
+        waiting = [*self._claimed, *self._ready, *self._senders.take_back()]
         self._claimed.clear()
+        self._ready.clear()
         for email in waiting:
             self._note(email, Released(backend=alias_of(email)))
 
@@ -422,6 +472,7 @@ class WorkerLoop:
         """Others have our mail by now. What is in flight is settled in vain, and says so."""
         logger.error("Worker %s was taken for dead; it starts anew.", self.row)
         self._claimed.clear()
+        self._ready.clear()
         self._routes.forget_probes()
         while self._senders.in_hand:
             for email, result in self._senders.results(wait=SETTLE_AFTER):

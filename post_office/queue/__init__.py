@@ -29,6 +29,9 @@ What is guaranteed, and by what:
 - A claim costs the same however many rows were sent or are scheduled: it walks an index of exactly
   the rows it may take, in their order, and stops when it has enough.
 
+`brakes` say whether a backend may be used, `limits` how much may go to it now. Mail that waits for them
+is not claimed, or released as it was.
+
 `retry` decides what follows a fault, `claims` takes and gives back, `liveness` keeps the worker rows,
 `outcomes` settles (the only writer of `status` and of the log), `cleanup` deletes what is over.
 """

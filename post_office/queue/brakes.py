@@ -14,7 +14,7 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import router
 from django.db.models import F, Q, QuerySet
@@ -31,6 +31,11 @@ logger = logging.getLogger("post_office")
 # The row about all backends together.
 EVERYTHING = "*"
 GROWTH = 2
+# A server that throttles gets half of its rate for this long; after so much time it may be halved again,
+# down to the least part.
+SLOWED_FOR = timedelta(minutes=5)
+SLOWED_AGAIN = timedelta(seconds=10)
+LEAST_PART = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class Brakes:
         state = self.states.get(alias)
         return bool(state and state.probing_until and state.probing_until > now) and not self.is_paused(alias)
 
+    def part(self, alias: str, now: datetime) -> float:
+        """Return which part of its rate a backend is to get; 1 unless its server wanted less lately."""
+        state = self.states.get(alias)
+        return state.slowed_to if state and state.slowed_until and state.slowed_until > now else 1.0
+
     def sentence(self, alias: str) -> str:
         """Say why mail of this backend waits, and until when; an empty string where it does not."""
         if self._paused(EVERYTHING):
@@ -68,7 +78,7 @@ class Brakes:
             return f"Backend {alias} is paused{self._by(alias)}, its mail waits until it is resumed."
         if self.is_out_of_order(alias):
             state = self.states[alias]
-            until = _clock(state.out_of_order_until)
+            until = clock_time(state.out_of_order_until)
             return f"Backend {alias} is out of order, its mail waits until {until}: {state.reason}"
         return ""
 
@@ -79,7 +89,7 @@ class Brakes:
     def _by(self, alias: str) -> str:
         state = self.states[alias]
         by = f" by {state.paused_by}" if state.paused_by else ""
-        return f"{by} since {_clock(state.paused_at)}"
+        return f"{by} since {clock_time(state.paused_at)}"
 
     def _has_waited(self, alias: str, now: datetime) -> bool:
         until = self.states[alias].out_of_order_until if alias in self.states else None
@@ -166,13 +176,37 @@ def _close(alias: str, reason: str, *, is_probe: bool, now: datetime, rng: rando
     )
     until = now + policy.delay(faults, rng)
     if row.update(faults=F("faults") + 1, out_of_order_until=until, probing_until=None, reason=reason):
-        logger.error("Backend %s is out of order, its mail waits until %s: %s", alias, _clock(until), reason)
+        logger.error(
+            "Backend %s is out of order, its mail waits until %s: %s", alias, clock_time(until), reason
+        )
 
 
 def _open(alias: str) -> None:
     closed = _states().filter(alias=alias, out_of_order_until__isnull=False)
     if closed.update(faults=0, out_of_order_until=None, probing_until=None, reason=""):
         logger.warning("Backend %s works again.", alias)
+
+
+# --- throttling -------------------------------------------------------------------------------
+
+
+def slow(alias: str, now: datetime, after: timedelta | None) -> bool:
+    """Halve the rate of a backend for a while. Returns whether it was not done just now by another.
+
+    Args:
+        after: For how long the server wants to be left alone, where it says so.
+    """
+    row = _row(alias)
+    state = row.get()
+    part = max(Brakes({alias: state}).part(alias, now) / 2, LEAST_PART)
+    until = now + max(SLOWED_FOR, after or SLOWED_FOR)
+    long_enough_ago = Q(slowed_at__isnull=True) | Q(slowed_at__lte=now - SLOWED_AGAIN)
+    slowed = row.filter(long_enough_ago, slowed_to=state.slowed_to).update(
+        slowed_to=part, slowed_at=now, slowed_until=until
+    )
+    if slowed:
+        logger.warning("Backend %s wants less at a time; it gets half of its rate for a while.", alias)
+    return bool(slowed)
 
 
 def _row(alias: str) -> QuerySet[BackendState]:
@@ -191,7 +225,8 @@ def _name(alias: str) -> str:
     return "All mail" if alias == EVERYTHING else f"Backend {alias}"
 
 
-def _clock(moment: datetime | None) -> str:
+def clock_time(moment: datetime | None) -> str:
+    """Return a moment in words, in the time zone of the project."""
     if moment is None:
         return ""
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment

@@ -76,10 +76,14 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """Nothing was sent and no attempt is counted; `report` where the backend was at fault."""
+    """Nothing was sent and no attempt is counted; `report` where the backend was at fault.
+
+    `at` is when the mail is due, where that is to be later than it was.
+    """
 
     backend: str
     report: Report | None = None
+    at: datetime | None = None
 
 
 Outcome = Sent | Retry | Failed | Released
@@ -267,7 +271,9 @@ def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -
         case Failed():
             values["status"] = STATUS.failed
         case Released():
-            pass
+            if outcome.at is not None:
+                values["scheduled_time"] = outcome.at
+                values["first_due_at"] = Coalesce(F("first_due_at"), F("due_at"))
         case _:
             raise TypeError(f"{outcome!r} is no outcome that is settled one by one")
     if isinstance(outcome, (Retry, Failed)) and outcome.answers is not None:
@@ -328,6 +334,8 @@ def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
             email.number_of_retries = (email.number_of_retries or 0) + 1
         case Failed():
             email.status = STATUS.failed
+        case Released(at=datetime() as at):
+            email.scheduled_time = at
     if isinstance(outcome, (Retry, Failed)) and outcome.answers is not None:
         email.answers = outcome.answers
 

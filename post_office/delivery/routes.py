@@ -155,7 +155,11 @@ class Routes:
 
     def _probe(self, alias: str, claimer: claims.Claimer, now: datetime) -> list[Email]:
         mail_of_it = [stored for stored, delivering in self._stored_aliases() if delivering == alias]
-        if not self._is_due(mail_of_it, now) or not brakes.take_probe(alias, now):
+        if not self._is_due(mail_of_it, now):
+            return []
+        if not brakes.take_probe(alias, now):
+            # Another was first; knowing that, we wait for what it finds out.
+            self.brakes = brakes.read()
             return []
         claimed = claimer.claim(1, mail_of_it, now)
         if claimed:

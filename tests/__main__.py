@@ -1,7 +1,8 @@
 """Run the tests on each database that answers: `python -m tests [arguments for pytest]`.
 
 A database that does not answer is left out, with its reason; with REQUIRE_SERVICES=1 that is a failure.
-With DATABASE set, the tests run on that one alone.
+With DATABASE set, the tests run on that one alone. With ACCEPTANCE set to names of databases, the tests with
+real processes, which take longest, run on these only.
 """
 
 import os
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
 def run(database: str, arguments: list[str]) -> tuple[int, str]:
     """Run pytest on `database`, show what it prints; return its exit code and its closing line."""
     command = [sys.executable, "-m", "pytest", *arguments]
+    if database not in os.environ.get("ACCEPTANCE", database).split():
+        command.append("--ignore=tests/acceptance")
     if sys.stdout.isatty():
         command.append("--color=yes")  # it writes to a pipe, so it cannot see the terminal
     closing = "pytest ended without its closing line"

@@ -509,7 +509,7 @@ class BackendState(models.Model):
 class Allowance(models.Model):
     """What was used of the rate limits of a backend, or of a domain by a backend. See `queue.limits`."""
 
-    key = models.CharField(max_length=320, primary_key=True)
+    key = models.CharField(max_length=255, primary_key=True)
     # By rate, as JSON.
     used = models.TextField(default="{}")
     version = models.PositiveBigIntegerField(default=0)

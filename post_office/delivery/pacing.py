@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from ..addresses import bare_address
 from ..enums import PRIORITY
+from ..exact import exact_key
 from ..models import Email
 from ..queue import limits
 from ..queue.brakes import clock_time
@@ -49,7 +50,7 @@ def demand(email: Email, alias: str, part: float) -> Demand:
         domains = Counter(bare_address(mailbox).rpartition("@")[2].lower() for mailbox in mailboxes)
         for domain, count in domains.items():
             if rates := by_domain.get(domain, by_domain.get("*", ())):
-                wanted.append((Limit(f"{alias} {domain}", rates), count))
+                wanted.append((Limit(_key(alias, domain), rates), count))
     return Demand(tuple(wanted), urgent=(email.priority or 0) >= PRIORITY.high)
 
 
@@ -202,3 +203,9 @@ def _per_second(limit: Limit) -> float:
 
 def _in(seconds: float) -> str:
     return clock_time(timezone.now() + timedelta(seconds=seconds))
+
+
+def _key(alias: str, domain: str) -> str:
+    """Return what the limit of a domain is kept under; of a domain longer than names can be, a hash."""
+    key = f"{alias} {domain}"
+    return key if len(key) <= 255 else exact_key(key)

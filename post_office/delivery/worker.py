@@ -421,11 +421,23 @@ class WorkerLoop:
         for email, result in self._senders.finish():
             self._note(email, result)
         try:
-            if self._unsettled:
-                self._unsettled.settle(self.row)
-            liveness.retire(self.row)
+            self._leave()
         except DatabaseFault as fault:
             logger.warning("Worker %s could not leave in order: %s", self.row, fault)
+
+    def _leave(self) -> None:
+        """Settle what is left and end; once more where the connection was lost while nothing was asked."""
+        connection = databases[router.db_for_write(Email)]
+        for last_try in (connection.in_atomic_block, True):
+            try:
+                if self._unsettled:
+                    self._unsettled.settle(self.row)
+                liveness.retire(self.row)
+                return
+            except (OperationalError, InterfaceError):
+                if last_try:
+                    raise
+                connection.close()
 
     # --- beats --------------------------------------------------------------------------------
 

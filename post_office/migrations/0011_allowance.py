@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Allowance",
             fields=[
-                ("key", models.CharField(max_length=320, primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=255, primary_key=True, serialize=False)),
                 ("used", models.TextField(default="{}")),
                 ("version", models.PositiveBigIntegerField(default=0)),
                 ("idle_at", models.FloatField(default=0)),

@@ -21,6 +21,7 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, Value, When
 from . import signals
 from .enums import RecipientDeliveryStatus as Status
 from .exact import exact_key
+from .headers import storable
 from .models import Email, Log
 
 logger = logging.getLogger("post_office")
@@ -122,10 +123,10 @@ def _ids(event: ESPEvent) -> Iterator[str]:
     """Yield all that the mail of a report may be known by, the surest first."""
     for told in (event.header_message_id, event.message_id, event.transmission_id):
         if told:
-            yield _storable(told)
+            yield storable(told)
             # Some providers leave the brackets of a Message-ID out.
             if "@" in told and not told.startswith("<"):
-                yield _storable(f"<{told}>")
+                yield storable(f"<{told}>")
 
 
 def _keys_by_id(ids: set[str]) -> dict[str, int]:
@@ -157,8 +158,8 @@ def _record(pk: int, event: ESPEvent) -> bool:
             Log.objects.using(using).create(
                 email_id=pk,
                 status=event.delivery_status,
-                recipient=_storable(event.recipient)[:255],
-                message=_storable(event.diagnostic),
+                recipient=storable(event.recipient)[:255],
+                message=storable(event.diagnostic),
                 event_id=event_id,
             )
     except IntegrityError:
@@ -198,9 +199,3 @@ def _event_id(event: ESPEvent) -> str:
     if event.event_id:
         return exact_key(f"{event.event_id}:{event.recipient}")
     return exact_key(json.dumps(asdict(event), default=str, sort_keys=True))
-
-
-def _storable(text: str) -> str:
-    """Return text that every database takes: no NUL, which PostgreSQL refuses, and no half of a character,
-    which JSON can name and nobody can encode."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from ..addresses import bare_address
 from ..enums import PRIORITY
-from ..exact import exact_key
 from ..models import Email
 from ..queue import limits
 from ..queue.brakes import clock_time
@@ -32,6 +31,7 @@ KEEP = 0.5
 TIDY_EVERY = 3600.0
 # After a refusal it waits so much longer than needed, to draw for several mails at once.
 FOR_COMPANY = 0.03
+LONGEST_KEY = 255  # characters in the column for the key of a limit
 
 URGENT = [priority for priority in PRIORITIES if priority is not None and priority >= PRIORITY.high]
 
@@ -50,7 +50,8 @@ def demand(email: Email, alias: str, part: float) -> Demand:
         domains = Counter(bare_address(mailbox).rpartition("@")[2].lower() for mailbox in mailboxes)
         for domain, count in domains.items():
             if rates := by_domain.get(domain, by_domain.get("*", ())):
-                wanted.append((Limit(_key(alias, domain), rates), count))
+                # Longer domains than the column holds are no names of hosts; they may share a limit.
+                wanted.append((Limit(f"{alias} {domain}"[:LONGEST_KEY], rates), count))
     return Demand(tuple(wanted), urgent=(email.priority or 0) >= PRIORITY.high)
 
 
@@ -203,9 +204,3 @@ def _per_second(limit: Limit) -> float:
 
 def _in(seconds: float) -> str:
     return clock_time(timezone.now() + timedelta(seconds=seconds))
-
-
-def _key(alias: str, domain: str) -> str:
-    """Return what the limit of a domain is kept under; of a domain longer than names can be, a hash."""
-    key = f"{alias} {domain}"
-    return key if len(key) <= 255 else exact_key(key)

@@ -348,3 +348,13 @@ def test_without_a_rate_no_allowance_is_kept(settings: Any) -> None:
     send()
     assert mail.send_queued() == (1, 0, 0)
     assert not Allowance.objects.exists()
+
+
+def test_a_domain_longer_than_the_key_of_a_limit_is_limited_and_said(settings: Any, capsys: Any) -> None:
+    configure(settings, DOMAIN_RATE={"*": "2/hour"})
+    domain = ".".join(["x" * 60] * 4) + ".example.com"
+    for _ in range(3):
+        send(f"ann@{domain}")
+    call_command("send_queued_mail", "--lockfile", "")
+    assert f"Mail to {domain[:200]}" in capsys.readouterr().out
+    assert Email.objects.filter(status=STATUS.sent).count() == 1  # one is kept free

@@ -10,10 +10,10 @@ python := $(VENV)/bin/python
 pip    := $(python) -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test lint types migrations messages check clean
+.PHONY: help demo web bench bench-quick test torture coverage lint types migrations messages check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/test.stamp ## Queue some 500 mails, deliver them to a local SMTP server, show what became of them
 	$(python) demo/run.py
@@ -22,8 +22,16 @@ web: $(VENV)/test.stamp ## Look at the demo's mails in the admin: http://127.0.0
 	@test -f demo/demo.sqlite3 || { echo "There is nothing to look at yet: run make demo first."; exit 1; }
 	$(python) demo/manage.py runserver 127.0.0.1:8000
 
+bench: ## Measure everything and write docs/explanation/performance.md: some 20 minutes
+	$(PYTHON) -m benchmarks all --write
+
+bench-quick: ## Measure the most important in less than a minute
+	$(PYTHON) -m benchmarks --quick
+
 test: $(VENV)/test.stamp $(VENV)/mysqlclient.stamp ## Run the tests on SQLite, and on PostgreSQL and MariaDB where they answer (ARGS: for pytest)
 	$(python) -m tests $(ARGS)
+
+.PHONY: help demo web bench bench-quick test torture coverage lint types migrations messages check clean
 
 lint: $(VENV)/dev.stamp ## Look for mistakes and for another layout (ruff)
 	$(VENV)/bin/ruff check .
@@ -45,8 +53,8 @@ messages: $(VENV)/test.stamp ## Bring the catalogues of texts up to date, to be 
 check: lint types migrations test ## All of these
 
 clean: ## Remove the environments, the caches, builds and what the demo made
-	rm -rf .venv* .ci/venvs .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/conformance/.cache
-	rm -rf demo/demo.sqlite3* demo/demo.log demo/media demo/outbox
+	rm -rf .venv* .ci/venvs .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/conformance/.cache .coverage*
+	rm -rf demo/demo.sqlite3* demo/demo.log demo/media demo/outbox benchmarks/.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp says that the environment has what the target needs. It is renewed when pyproject.toml changes.

@@ -7,6 +7,7 @@ mailbox; any other comma would make it two, which is how a recipient could be sm
 import re
 from collections.abc import Iterable
 from email.utils import parseaddr
+from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -17,11 +18,17 @@ from .headers import ends_line, is_storable
 # the quotes: without them, one program reads a name where another reads an address. One character at a time:
 # two ways to match the same text would take exponential time where no address follows.
 _NAME = r'(?:[^()<>\[\]:;@\\,"]|"(?:[^"\\]|\\.)*")*'
+# Where none of these is, a comma stands between two mailboxes.
+_HIDES_COMMAS = re.compile(r'["(<\\]')
 _NAME_AND_ADDRESS = re.compile(rf"{_NAME}<(?P<address>[^<>]*)>", re.DOTALL)
 
 
 def split_mailboxes(text: str) -> list[str]:
     """Split a comma-separated list into mailboxes, with surrounding white space removed."""
+    if not _HIDES_COMMAS.search(text):
+        return [mailbox for part in text.split(",") if (mailbox := part.strip())]
+    if "," not in text:
+        return [mailbox] if (mailbox := text.strip()) else []
     mailboxes: list[str] = []
     start = depth = 0
     quoted = bracketed = escaped = False
@@ -54,6 +61,7 @@ def join_mailboxes(mailboxes: Iterable[str]) -> str:
     return ", ".join(mailbox.strip() for mailbox in mailboxes)
 
 
+@lru_cache(maxsize=1024)  # a sender stands in every mail; what is refused is not kept
 def validate_mailbox(text: str) -> None:
     """Accept exactly one mailbox, with or without a display name.
 
@@ -63,6 +71,15 @@ def validate_mailbox(text: str) -> None:
     if ends_line(text) or not is_storable(text) or len(split_mailboxes(text)) != 1:
         raise ValidationError(validate_email.message, code="invalid", params={"value": text})
     validate_email(bare_address(text))
+
+
+def is_mailbox(text: str) -> bool:
+    """Return whether `validate_mailbox` accepts this."""
+    try:
+        validate_mailbox(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def bare_address(text: str) -> str:

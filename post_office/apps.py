@@ -13,13 +13,15 @@ class PostOfficeConfig(AppConfig):
         from . import background, checks, narrator
         from .conf import conf
         from .queue import notifications
-        from .rendering import templates
+        from .rendering import keeping, lookup, versions
         from .signals import email_queued
 
         checks.register()
         narrator.connect()
         notifications.connect()
-        templates.connect()
+        lookup.connect()
+        keeping.connect()
+        versions.connect()
         background.connect()
         if conf.CELERY_ENABLED:
             from . import tasks  # reads that setting itself

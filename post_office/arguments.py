@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
@@ -98,6 +99,16 @@ def text_of(argument: str, value: Any) -> str:
     if not isinstance(value, (str, Promise)):
         raise InvalidArgument(f"{argument}: {value!r} is not a text.")
     return str(value)
+
+
+def time_zone_of(name: str) -> str | None:
+    """Return the name of a time zone, None where there is none. Raises `InvalidArgument`."""
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, TypeError, OSError, ZoneInfoNotFoundError) as fault:
+        raise InvalidArgument(f"time_zone: {name!r} is not a time zone such as 'Europe/Berlin'.") from fault
 
 
 def context_of(context: Mapping[str, Any] | None) -> dict[str, Any]:

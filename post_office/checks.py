@@ -16,9 +16,9 @@ from django.db import connections as database_connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.module_loading import import_string
 
-from . import background, compat, flow_checks
+from . import aliases, background, compat, flow_checks, template_checks
 from .conf import conf
-from .delivery import connections, policies
+from .delivery import policies
 from .enums import UNKNOWN_POLICIES
 from .migrations._legacy import LEGACY_MIGRATIONS
 
@@ -37,6 +37,7 @@ def register() -> None:
     checks.register(check_celery, Tags.compatibility)
     checks.register(check_tasks, Tags.compatibility)
     checks.register(check_webhooks, Tags.compatibility)
+    checks.register(template_checks.check_rendering, Tags.compatibility)
     checks.register(check_migration_modules, Tags.compatibility)
     checks.register(check_migrations, Tags.database)
     checks.register(flow_checks.check_health_limits, Tags.compatibility)
@@ -49,7 +50,7 @@ def register() -> None:
 def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     """Every backend can be imported, delivers, and the default one exists."""
     found: list[CheckMessage] = []
-    for alias, entry in connections.backends().items():
+    for alias, entry in aliases.backends().items():
         try:
             backend_class = import_string(entry["BACKEND"])
         except ImportError as fault:
@@ -60,7 +61,7 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                 )
             )
             continue
-        if getattr(backend_class, connections.QUEUES_MAIL, False):
+        if getattr(backend_class, aliases.QUEUES_MAIL, False):
             found.append(
                 checks.Error(
                     f"POST_OFFICE['BACKENDS'][{alias!r}] queues mail in post_office itself.",
@@ -76,7 +77,7 @@ def check_backends(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMess
                 id="post_office.W004",
             )
         )
-    if (alias := connections.default_alias()) not in connections.aliases():
+    if (alias := aliases.default_alias()) not in aliases.aliases():
         found.append(
             checks.Error(
                 f"No backend is configured under the alias {alias!r}, which delivers mail that names none.",
@@ -113,9 +114,9 @@ def check_mailers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
     for alias, entry in compat.mailers().items():
         if fault := _fault_of_mailer(alias, entry):
             found.append(checks.Error(f"MAILERS[{alias!r}] cannot be used: {fault}", id="post_office.E009"))
-    queueing = connections.queueing_mailers()
+    queueing = aliases.queueing_mailers()
     for alias, delivering in _ways_out(queueing):
-        if connections.is_queue(delivering):
+        if aliases.is_queue(delivering):
             found.append(
                 checks.Error(
                     f"MAILERS[{alias!r}] queues mail in post_office, which would give it to "
@@ -125,7 +126,7 @@ def check_mailers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
                     id="post_office.E002",
                 )
             )
-        elif delivering not in connections.aliases():
+        elif delivering not in aliases.aliases():
             found.append(
                 checks.Error(
                     f"MAILERS[{alias!r}] queues mail for the mailer {delivering!r}, which is not configured.",
@@ -147,8 +148,8 @@ def check_delivery_for_deployment(app_configs: Any = None, **kwargs: Any) -> Seq
             hint="It delivers nothing.",
             id="post_office.W002",
         )
-        for alias, delivering in _ways_out(connections.queueing_mailers())
-        if connections.is_for_development(delivering)
+        for alias, delivering in _ways_out(aliases.queueing_mailers())
+        if aliases.is_for_development(delivering)
     ]
 
 
@@ -174,8 +175,8 @@ def _fault_of_mailer(alias: str, entry: dict[str, Any]) -> Exception | None:
     Others are not made, as that is for Django and their own packages to check.
     """
     try:
-        backend_class = import_string(entry.get("BACKEND", connections.SMTP))
-        if getattr(backend_class, connections.QUEUES_MAIL, False):
+        backend_class = import_string(entry.get("BACKEND", aliases.SMTP))
+        if getattr(backend_class, aliases.QUEUES_MAIL, False):
             compat.mailer(alias)
     except Exception as fault:
         return fault
@@ -183,7 +184,7 @@ def _fault_of_mailer(alias: str, entry: dict[str, Any]) -> Exception | None:
 
 
 def _ways_out(queueing: Iterable[str]) -> list[tuple[str, str]]:
-    return [(alias, connections.delivering_alias(alias)) for alias in queueing]
+    return [(alias, aliases.delivering_alias(alias)) for alias in queueing]
 
 
 def check_celery(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:

@@ -1,5 +1,7 @@
 """The only file that names Django versions: what differs between 5.2, 6.0 and 6.1."""
 
+from __future__ import annotations
+
 import copy
 import threading
 import warnings
@@ -103,20 +105,39 @@ def built(email_message: EmailMessage) -> Message:
         return email_message.message()
 
 
-def smtp_form(email_message: EmailMessage, backend: SMTPBackend) -> tuple[str, list[str], bytes]:
-    """Return sender, recipients and bytes as Django's SMTP backend hands them to smtplib.
+def built_bytes(email_message: EmailMessage) -> bytes:
+    """Return the bytes of a message as Django's SMTP backend hands them to smtplib.
 
-    Raises ValueError for an address that it refuses.
+    Raises whatever Django raises for a message that it cannot build.
     """
     if HAS_MODERN_EMAIL:
-        sender = backend.prep_address(email_message.from_email)
-        recipients = [backend.prep_address(mailbox) for mailbox in email_message.recipients()]
-        return sender, recipients, built(email_message).as_bytes()
-    encoding = email_message.encoding or settings.DEFAULT_CHARSET
-    sanitize = message.sanitize_address  # type: ignore[attr-defined, unused-ignore]
-    sender = sanitize(email_message.from_email, encoding)
-    recipients = [sanitize(mailbox, encoding) for mailbox in email_message.recipients()]
-    return sender, recipients, built(email_message).as_bytes(linesep="\r\n")  # type: ignore[call-arg, unused-ignore]
+        return built(email_message).as_bytes()
+    return built(email_message).as_bytes(linesep="\r\n")  # type: ignore[call-arg, unused-ignore]
+
+
+def smtp_address(mailbox: str, encoding: str, backend: SMTPBackend | None = None) -> str:
+    """Return a mailbox as Django's SMTP backend, or this one, hands it to smtplib.
+
+    Raises ValueError for one that it refuses.
+
+    Args:
+        encoding: Of the message; matters to 5.2 only.
+    """
+    if not HAS_MODERN_EMAIL:
+        return message.sanitize_address(mailbox, encoding)  # type: ignore[attr-defined, no-any-return, unused-ignore]
+    if backend is None:
+        return SMTPBackend.prep_address(None, mailbox)  # type: ignore[arg-type]
+    return backend.prep_address(mailbox)
+
+
+def field_of_5_2(name: str, value: str) -> tuple[str, str]:
+    """Return a header field as Django 5.2 puts it into a message. Raises ValueError where it refuses it."""
+    return message.forbid_multi_line_headers(name, value, "utf-8")  # type: ignore[attr-defined, no-any-return, unused-ignore]
+
+
+def text_of_5_2(text: str) -> Message:
+    """Return a text as Django 5.2 puts it into a message."""
+    return message.SafeMIMEText(text, "plain", "utf-8")  # type: ignore[attr-defined, no-any-return, unused-ignore]
 
 
 def connection_of(email_message: EmailMessage) -> Any:

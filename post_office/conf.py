@@ -17,11 +17,12 @@ class PostOfficeSettings:
     # {"BACKEND": path, "OPTIONS": {...}} with keyword arguments for the backend, and perhaps with
     # "FALLBACK": the alias that sends its mail as long as it is out of order; "RATE": what may go to it,
     # such as "14/s" or ["14/s", "50000/day", "100 recipients/min"]; "DOMAIN_RATE": the same by the
-    # recipients' domain, {"gmail.com": "20/s", "*": "50/s"}; "UNKNOWN" and "MAX_RETRIES": as the settings
-    # of these names, for its mail; "MAX_CONNECTIONS" of one process, "MAX_MESSAGES" over one connection,
-    # "MAX_CONNECTION_AGE" and "IDLE_TIMEOUT" (a timedelta, the latter 60 seconds by default) after which it
-    # is closed. Empty: one alias, "default", which is Django's EMAIL_BACKEND, or its SMTP backend where
-    # EMAIL_BACKEND is post_office itself. With Django's MAILERS (6.1), its aliases are known too.
+    # recipients' domain, {"gmail.com": "20/s", "*": "50/s"}; "UNKNOWN", "MAX_RETRIES" and "MAX_AGE": as
+    # the settings of these names, for its mail; "MAX_CONNECTIONS" of one process, "MAX_MESSAGES" over one
+    # connection, "MAX_CONNECTION_AGE" and "IDLE_TIMEOUT" (a timedelta, the latter 60 seconds by default)
+    # after which it is closed. Empty: one alias, "default", which is Django's EMAIL_BACKEND, or its SMTP
+    # backend where EMAIL_BACKEND is post_office itself. With Django's MAILERS (6.1), its aliases are known
+    # too.
     BACKENDS: Mapping[str, Any] = {}
     # What BACKENDS says beside BACKEND and OPTIONS, for aliases of MAILERS, whose entries may not have more:
     # {alias: {"FALLBACK": ..., "UNKNOWN": ..., "MAX_RETRIES": ...}}.
@@ -49,6 +50,20 @@ class PostOfficeSettings:
     # Alias in TEMPLATES of the engine that renders templates on delivery. Name a PostOfficeTemplates
     # engine here to use {% inline_image %}.
     TEMPLATE_ENGINE: str = "django"
+    # Which text serves mail in a language that its template has not. False: none, and an error is raised,
+    # EmailTemplate.DoesNotExist. True: that of a more general language ("pt" for "pt-br"), else the default
+    # text. The mail is rendered in the language that was asked for either way.
+    LANGUAGE_FALLBACK: bool = False
+    # Subject, text and HTML of mail that is rendered on delivery are kept on the mail once it is sent, so
+    # that no later change of a template changes what it said. False: template and context only, which takes
+    # less space; what such mail said is then what the template of today makes of it.
+    KEEP_RENDERED: bool = True
+    # The style sheets in the HTML of mail are written into style attributes, as many mail programs ignore the
+    # former. Needs css-inline: pip install 'django-post_office[css]'.
+    INLINE_CSS: bool = False
+    # Mail that is rendered and has HTML only gets a text made of it. True: by html2text, from pip install
+    # 'django-post_office[text]'. A dotted path: by that function, which takes the HTML and returns the text.
+    TEXT_FROM_HTML: bool | str = False
     # A list of addresses that get all mail instead of its recipients (to, cc and bcc), for staging.
     # The original recipients are kept in the headers X-Original-To, X-Original-Cc and X-Original-Bcc.
     OVERRIDE_RECIPIENTS: list[str] | None = None
@@ -75,6 +90,7 @@ class PostOfficeSettings:
     CLASSIFY: str | None = None
     # Mail that has been due for longer than this is not sent any more: it expires, and a fault that may pass
     # is not retried beyond it. So a queue that is found again after a year sends nothing old. None: no limit.
+    # A backend may say its own "MAX_AGE" in BACKENDS or POLICIES.
     MAX_AGE: timedelta | None = timedelta(days=7)
     # The time until the first retry.
     RETRY_INTERVAL: timedelta = timedelta(minutes=15)

@@ -4,6 +4,8 @@ The class builds the sentence from what went wrong, so that no caller has to wor
 Addresses and fields are refused with Django's `ValidationError`, as forms and callers expect.
 """
 
+from collections.abc import Iterable
+
 from django.core.exceptions import ImproperlyConfigured
 from django.template import TemplateSyntaxError
 
@@ -63,7 +65,17 @@ class InvalidTemplate(PostOfficeError, TemplateSyntaxError):
 
     def __init__(self, argument: str, source: str, fault: Exception) -> None:
         shown = source if len(source) <= 80 else f"{source[:77]}..."
-        super().__init__(f"{argument}: {shown!r} is not a valid template: {fault}")
+        # Django 6 puts the name of the template before its message; here it stands there already.
+        said = getattr(fault, "raw_error_message", fault)
+        super().__init__(f"{argument}: {shown!r} is not a valid template: {said}")
+
+
+class EndlessTemplate(PostOfficeError, RecursionError):
+    """A template that extends or includes itself, perhaps by way of others."""
+
+    def __init__(self, argument: str, names: Iterable[str]) -> None:
+        way = ", ".join(repr(name) for name in dict.fromkeys(names))
+        super().__init__(f"{argument}: a template extends or includes itself without end, among {way}.")
 
 
 class TemplateGone(PostOfficeError, LookupError):

@@ -20,9 +20,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
-from . import health, migrations
+from . import aliases, health, migrations
 from .conf import conf
-from .delivery import connections
 from .exceptions import InvalidLimit
 from .models import Email, Worker
 from .queue.figures import Figures
@@ -51,7 +50,7 @@ def check_timeout(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
             hint="Leave out POST_OFFICE['BATCH_DELIVERY_TIMEOUT'], or give the backend a 'timeout'.",
             id="post_office.W022",
         )
-        for alias, entry in connections.backends().items()
+        for alias, entry in aliases.backends().items()
         if _is_smtp(entry["BACKEND"]) and entry["OPTIONS"].get("timeout") is None
     ]
 

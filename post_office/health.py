@@ -13,8 +13,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from .aliases import aliases, default_alias
 from .conf import conf
-from .delivery import connections
 from .enums import PRIORITY
 from .exceptions import InvalidLimit
 from .queue import figures
@@ -81,7 +81,7 @@ def configured_limits() -> Limits:
 
 def look() -> Figures:
     """Read the figures of this moment, for the backends that are configured."""
-    return figures.look(connections.aliases(), connections.default_alias(), timezone.now())
+    return figures.look(aliases(), default_alias(), timezone.now())
 
 
 def complaints(found: Figures, limits: Limits) -> list[str]:
@@ -123,6 +123,8 @@ def _complaints_of_orphans(found: Figures, most: int) -> Iterator[str]:
             )
     if found.without_status > most:
         yield f"{count(found.without_status)} mails have an empty status: nobody will send them."
+    if found.unknown_priority > most:
+        yield f"{count(found.unknown_priority)} mails have an unknown priority: nobody will send them."
 
 
 # --- in words and for programs ----------------------------------------------------------------
@@ -162,6 +164,7 @@ def as_json(found: Figures, complained: list[str]) -> dict[str, Any]:
         "backends": {alias: _backend(alias, found) for alias in found.aliases},
         "orphaned": dict(found.orphaned),
         "without_status": found.without_status,
+        "unknown_priority": found.unknown_priority,
         "last_minute": asdict(found.last_minute),
         "last_hour": asdict(found.last_hour),
         "dispatchers": [_program(program) for program in found.programs],

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.db import router, transaction
@@ -15,10 +16,10 @@ from django.db.models import Model, prefetch_related_objects
 from django.utils import timezone
 
 from . import arguments, compose, lockfile, storing
+from .aliases import validate_alias
 from .conf import conf
 from .delivery import deliver
 from .delivery.connections import connections as connections
-from .delivery.connections import validate_alias
 from .delivery.supervisor import Supervisor, Totals, stopped_by_signals
 from .enums import PRIORITY as PRIORITY
 from .enums import STATUS as STATUS
@@ -71,6 +72,7 @@ def send(
     idempotency_key: str | None = None,
     max_retries: int | None = None,
     on_unknown: str | None = None,
+    time_zone: str = "",
 ) -> Email:
     """Queue one mail, or deliver it at once with priority "now", and return it.
 
@@ -80,7 +82,8 @@ def send(
     Args:
         recipients, cc, bcc: One mailbox as a str, or several as a list; "Ann <ann@example.com>" is fine.
         sender: Defaults to DEFAULT_FROM_EMAIL.
-        template: An EmailTemplate or its name; not together with subject, message or html_message.
+        template: An EmailTemplate, its name, or that of one made of files; not together with subject,
+            message or html_message.
         context: Variables for the template, or for tags in subject, message and html_message.
         scheduled_time: A date or datetime before which the mail is not sent.
         expires_at: A date or datetime from which on the mail is not sent any more.
@@ -90,7 +93,7 @@ def send(
         render_on_delivery: Store template and context, and render when the mail is sent.
         log_level: As in LOG_LEVEL, for priority "now".
         commit: False returns the mail unsaved; for a bulk_create of your own.
-        language: Of the template.
+        language: Of the template, and in which it is rendered; see LANGUAGE_FALLBACK.
         backend: Alias in BACKENDS or MAILERS.
         tags: Labels, to find the mail by; providers get them, too.
         metadata: Plain values of your own, kept with the mail; providers get them, too.
@@ -100,6 +103,7 @@ def send(
             it is returned, and nothing is queued or sent; the database sees to that.
         max_retries: Of this mail, in place of MAX_RETRIES.
         on_unknown: "resend" or "hold", in place of UNKNOWN.
+        time_zone: In which the mail is rendered, such as "Europe/Berlin".
 
     Raises:
         ValidationError: An address, the context or a field is not valid.
@@ -133,6 +137,7 @@ def send(
         idempotency_key=idempotency_key,
         max_retries=max_retries,
         on_unknown=on_unknown,
+        time_zone=time_zone,
     )
     if not commit:
         return made.email
@@ -147,6 +152,39 @@ def send_many(kwargs_list: Iterable[Mapping[str, Any]]) -> list[Email]:
     known = inspect.signature(send).parameters
     drafts = compose.each(_of_send_many(kwargs, known) for kwargs in kwargs_list)
     return queue(drafts) if drafts else []
+
+
+def send_stream(kwargs_stream: Iterable[Mapping[str, Any]], batch_size: int = 1000) -> int:
+    """Queue however many mails in as much memory as one batch takes.
+
+    For a newsletter whose arguments come from a generator. Each batch is a transaction of its own, or, inside
+    a transaction of the caller, a part of that: what was queued before a fault stays queued. With an
+    `idempotency_key` in each dict, the whole may be run again after a fault, and queues only what is missing.
+
+    Args:
+        kwargs_stream: Dicts of arguments of `send`, as for `send_many`.
+        batch_size: Mails in one transaction.
+
+    Returns:
+        How many mails are in the queue now, those included whose key had been taken.
+
+    Raises:
+        ValueError: `batch_size` is less than 1.
+        Exception: What `send_many` raises. The log says how many mails had been queued; none of the batch
+            with the fault is among them.
+    """
+    if batch_size < 1:
+        raise InvalidArgument(f"batch_size: {batch_size!r} is not 1 or more.")
+    stream, queued = iter(kwargs_stream), 0
+    try:
+        while batch := list(islice(stream, batch_size)):
+            queued += len(send_many(batch))
+    except Exception:
+        logger.error(
+            "send_stream stopped at a fault; the first %d mails are queued, and no other is.", queued
+        )
+        raise
+    return queued
 
 
 def create(
@@ -173,6 +211,7 @@ def create(
     idempotency_key: str | None = None,
     max_retries: int | None = None,
     on_unknown: str | None = None,
+    time_zone: str = "",
 ) -> Email:
     """Make an email without sending a signal, and without delivering it for priority "now".
 
@@ -200,6 +239,7 @@ def create(
         idempotency_key=idempotency_key,
         max_retries=max_retries,
         on_unknown=on_unknown,
+        time_zone=time_zone,
     )
     return storing.store([made])[0] if commit else made.email
 

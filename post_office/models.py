@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from . import addressees
 from .conf import conf
 from .enums import PRIORITY as PRIORITY
 from .enums import PRIORITY_CHOICES, STATUS_CHOICES, RecipientDeliveryStatus
@@ -35,14 +36,16 @@ from .fields import (
     TagsField,
 )
 from .given import ADDRESSES, beyond_columns, is_rewritten
+from .indexes import LONGEST, RecipientIndex
 from .packing import Unreadable
 from .querysets import AttachmentQuerySet, EmailQuerySet, EmailTemplateManager
-from .validators import validate_email_with_name, validate_template_syntax
+from .validators import validate_email_with_name, validate_sample_context, validate_template_syntax
 
 if TYPE_CHECKING:
     from django.core.mail.backends.base import BaseEmailBackend
 
     from .rendering.message import BuiltMessage
+    from .rendering.templates import Rendered
 
 
 # The columns of a claim, written by queue/claims, outcomes and liveness only; and what a delivery heard.
@@ -53,6 +56,9 @@ QUEUES_OWN: dict[str, Any] = {
     "answers": None,
     "first_due_at": None,
 }
+
+
+RECIPIENTS = frozenset(("to", "cc", "bcc"))
 
 
 class Email(models.Model):
@@ -106,6 +112,11 @@ class Email(models.Model):
     )
     # Filled for mail that is rendered on delivery, and for no other.
     context = ContextField(verbose_name=_("Context"), blank=True, null=True)
+    # What such mail is rendered in, where that was said; the language is also that of other mail.
+    language = models.CharField(max_length=35, null=True, editable=False)
+    time_zone = models.CharField(max_length=64, null=True, editable=False)
+    # When the texts of such mail were made and kept as they were sent. From then on they stand.
+    rendered_at = models.DateTimeField(null=True, editable=False)
     backend_alias = models.CharField(_("Backend alias"), blank=True, default="", max_length=64)
 
     # What the application knows the mail by.
@@ -155,10 +166,22 @@ class Email(models.Model):
 
     objects = EmailQuerySet.as_manager()
 
+    # Of rows of `marked_late()`.
+    is_late: bool
+
     class Meta:
         app_label = "post_office"
         verbose_name = pgettext_lazy("Email address", "Email")
         verbose_name_plural = pgettext_lazy("Email addresses", "Emails")
+        # What staff may do beside seeing, changing and deleting. Not translated: they are rows.
+        permissions = [
+            ("send_email", "Can send emails at once"),
+            ("requeue_email", "Can queue emails again"),
+            ("copy_email", "Can send copies of emails"),
+            ("cancel_email", "Can cancel emails"),
+            ("prioritize_email", "Can change the priority of emails"),
+            ("reschedule_email", "Can reschedule emails"),
+        ]
         indexes = [
             # A claim walks one status, backend and priority in order of time, and stops when it has
             # enough. The alias stands before the priority because the mail of a paused backend
@@ -166,12 +189,17 @@ class Email(models.Model):
             models.Index(
                 fields=["status", "backend_alias", "priority", "due_at", "id"], name="post_office_email_lane"
             ),
+            # The list of mail with one status, the newest first. Only on PostgreSQL, see its migration.
+            models.Index(fields=["status", "id"], name="post_office_email_status"),
+            RecipientIndex(fields=["to"], name="post_office_email_recipient"),
             models.Index(fields=["message_id"], name="post_office_email_message_id"),
             models.Index(fields=["provider_id"], name="post_office_email_provider_id"),
             models.Index(fields=["related_type", "related_id"], name="post_office_email_related"),
         ]
 
     _cached_email_message: BuiltMessage | None = None
+    # What was rendered for a delivery and is not kept yet.
+    _rendered: Rendered | None = None
 
     def __str__(self) -> str:
         return ", ".join(self.to) if isinstance(self.to, (list, tuple)) else str(self.to)
@@ -186,6 +214,7 @@ class Email(models.Model):
         self.full_clean()
         kwargs.update(zip(("force_insert", "force_update", "using", "update_fields"), args, strict=False))
         elsewhere = kwargs.get("using") not in (None, self._state.db)
+        is_new = self._state.adding or elsewhere
         if not self.pk:
             # A copy of a mail in delivery is nobody's yet, and nobody has it.
             for name, value in QUEUES_OWN.items():
@@ -197,6 +226,10 @@ class Email(models.Model):
             # take the mail from the worker that is sending it now.
             kwargs["update_fields"] = self._fields_besides_queues_own()
         super().save(**kwargs)
+        if is_new:
+            addressees.note([self], str(self._state.db))
+        elif RECIPIENTS.intersection(kwargs.get("update_fields") or RECIPIENTS):
+            addressees.renew(self)
 
     def _fields_besides_queues_own(self) -> list[str]:
         left_out = {*QUEUES_OWN, *self.get_deferred_fields()}
@@ -273,6 +306,44 @@ class Email(models.Model):
         )
 
 
+class Addressee(models.Model):
+    """An address under which a mail is found that goes not to one bare address; see `addressees`."""
+
+    id = models.BigAutoField(primary_key=True)
+    address = models.CharField(max_length=LONGEST)
+    # Nothing is looked up when it is written, and old code that still runs may delete mail.
+    email = models.ForeignKey(
+        Email, editable=False, on_delete=models.CASCADE, db_constraint=False, related_name="addressees"
+    )
+
+    class Meta:
+        app_label = "post_office"
+        constraints = [
+            models.UniqueConstraint(fields=["address", "email"], name="post_office_addressee_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Tally(models.Model):
+    """How much mail was sent and failed in five minutes; see `queue.tallies`."""
+
+    # Five minutes each, counted since 1970.
+    slot = models.BigIntegerField()
+    # Several rows for each, so that workers do not wait for each other.
+    part = models.PositiveSmallIntegerField()
+    sent = models.PositiveBigIntegerField(default=0)
+    failed = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        app_label = "post_office"
+        constraints = [models.UniqueConstraint(fields=["slot", "part"], name="post_office_tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.slot}.{self.part}"
+
+
 class Log(models.Model):
     """What became of one attempt, or what a provider reported later."""
 
@@ -339,6 +410,17 @@ class EmailTemplate(models.Model):
         verbose_name=_("Default template"),
         on_delete=models.CASCADE,
     )
+    # JSON as somebody typed it. A translation without one has that of its default.
+    sample_context = models.TextField(
+        _("Sample context"),
+        null=True,
+        blank=True,
+        validators=[validate_sample_context],
+        help_text=_("Variables for the preview, as a JSON object."),
+    )
+
+    # Alias in TEMPLATES of the engine that found the files which an unsaved template is made of.
+    found_by = ""
 
     objects = EmailTemplateManager()
 
@@ -359,6 +441,34 @@ class EmailTemplate(models.Model):
 
     def natural_key(self) -> tuple[str, str, EmailTemplate | None]:
         return (self.name, self.language, self.default_template)
+
+
+class TemplateVersion(models.Model):
+    """What a template said from one moment on. Stays when the template goes, and never changes.
+
+    Written by `rendering.versions` alone.
+    """
+
+    template = models.ForeignKey(
+        EmailTemplate, null=True, editable=False, on_delete=models.SET_NULL, related_name="versions"
+    )
+    name = models.CharField(_("Name"), max_length=255)
+    language = models.CharField(_("Language"), max_length=12, blank=True)
+    subject = models.CharField(_("Subject"), max_length=255, blank=True)
+    content = models.TextField(_("Content"), blank=True)
+    html_content = models.TextField(_("HTML content"), blank=True)
+    saved_at = models.DateTimeField(_("Saved"))
+    # A name, as users come and go; empty where nobody said it.
+    saved_by = models.CharField(_("By"), max_length=255, blank=True)
+
+    class Meta:
+        app_label = "post_office"
+        verbose_name = _("Version of a template")
+        verbose_name_plural = _("Versions of templates")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.language} {self.saved_at}"
 
 
 def get_upload_path(instance: Attachment, filename: str) -> str:
@@ -527,6 +637,7 @@ class Allowance(models.Model):
 __all__ = [
     "PRIORITY",
     "STATUS",
+    "Addressee",
     "Allowance",
     "Attachment",
     "BackendState",
@@ -535,6 +646,8 @@ __all__ = [
     "EmailTemplate",
     "Log",
     "RecipientDeliveryStatus",
+    "Tally",
+    "TemplateVersion",
     "Worker",
     "get_file_storage",
     "get_upload_path",

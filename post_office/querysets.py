@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router
-from django.db.models import Q, Value
+from django.db.models import Case, Q, Value, When
 from django.db.models.functions import StrIndex
+from django.db.models.lookups import Exact
 
+from . import addressees, ages
 from .conf import conf
 from .enums import OPEN
+from .indexes import Beginning
 
 if TYPE_CHECKING:
     from .models import Attachment, Email, EmailTemplate  # noqa: F401 - also named in strings below
+
+
+# So many mails to an address among others are found, and so many to it alone are looked up before.
+NOTED = 10_000
+FEW = 1000
+
+ALL, NONE = Q(), Q(pk__in=[])
+
+
+def _too_old(oldest: datetime) -> Q:
+    return Q(first_due_at__isnull=True, due_at__lte=oldest) | Q(first_due_at__lte=oldest)
+
+
+def _young_enough(oldest: datetime) -> Q:
+    return Q(first_due_at__isnull=True, due_at__gt=oldest) | Q(first_due_at__gt=oldest)
+
+
+def _by_age(now: datetime, condition: Callable[[datetime], Q], *, without_limit: Q) -> Q:
+    """Return a condition on age as it is for the mail of each backend."""
+
+    def under(greatest: timedelta | None) -> Q:
+        return without_limit if greatest is None else condition(now - greatest)
+
+    of_backends = ages.of_backends()
+    if not of_backends:
+        return under(conf.MAX_AGE)
+    rows = ~Q(backend_alias__in=list(of_backends)) & under(conf.MAX_AGE)
+    for alias, greatest in of_backends.items():
+        rows |= Q(backend_alias=alias) & under(greatest)
+    return rows
+
+
+def _late(now: datetime) -> Q:
+    return Q(expires_at__lte=now) | _by_age(now, _too_old, without_limit=NONE)
 
 
 class EmailQuerySet(models.QuerySet["Email"]):
@@ -36,18 +74,17 @@ class EmailQuerySet(models.QuerySet["Email"]):
 
     def expired(self, now: datetime) -> EmailQuerySet:
         """Unfinished and past its `expires_at`, or due for longer than MAX_AGE."""
-        late = Q(expires_at__lte=now)
-        if conf.MAX_AGE is not None:
-            oldest = now - conf.MAX_AGE
-            late |= Q(first_due_at__isnull=True, due_at__lte=oldest) | Q(first_due_at__lte=oldest)
-        return self.unfinished().filter(late)
+        return self.unfinished().filter(_late(now))
+
+    def marked_late(self, now: datetime) -> EmailQuerySet:
+        """Each with `is_late`: it is past its `expires_at`, or due for longer than MAX_AGE."""
+        is_late = Case(When(_late(now), then=True), default=False)
+        return self.annotate(is_late=is_late)  # type: ignore[no-redef]
 
     def unexpired(self, now: datetime) -> EmailQuerySet:
+        """Not past `expires_at`, and not due for longer than MAX_AGE."""
         rows = self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
-        if conf.MAX_AGE is None:
-            return rows
-        oldest = now - conf.MAX_AGE
-        return rows.filter(Q(first_due_at__isnull=True, due_at__gt=oldest) | Q(first_due_at__gt=oldest))
+        return rows.filter(_by_age(now, _young_enough, without_limit=ALL))
 
     def unheld(self) -> EmailQuerySet:
         """Not claimed by any worker."""
@@ -83,9 +120,32 @@ class EmailQuerySet(models.QuerySet["Email"]):
         # Equal is what the collation says; this compares as Python does.
         return about.filter(related_id__contains=key)
 
+    def addressed_to(self, address: str) -> EmailQuerySet:
+        """With this address among its recipients, as the indexes tell; asks them what there is.
+
+        Of mail that goes not to it alone, the NOTED newest.
+        """
+        wanted = addressees.normalised(address)
+        everything = self.model._default_manager.using(self.db).order_by("-pk")
+        noted = everything.filter(addressees__address=wanted).order_by("-addressees__email")
+        keys = list(noted.values_list("pk", flat=True)[:NOTED])
+        if not keys:
+            return self.filter(self._to_alone(wanted))
+        # By keys, as with an "or" no database can be trusted to use the indexes of both sides.
+        alone = list(everything.filter(self._to_alone(wanted)).values_list("pk", flat=True)[:FEW])
+        if len(alone) < FEW:
+            return self.filter(pk__in=[*keys, *alone])
+        return self.filter(self._to_alone(wanted) | Q(pk__in=keys))
+
+    def _to_alone(self, wanted: str) -> Q:
+        if connections[self.db].vendor == "mysql":
+            # Compared by the collation of the column, as its index is.
+            return Q(to=wanted)
+        return Q(Exact(Beginning("to"), wanted))
+
     def to_be_rendered(self, template: EmailTemplate) -> EmailQuerySet:
         """Unfinished, and to be rendered from this template when delivered."""
-        return self.unfinished().filter(template=template, context__isnull=False)
+        return self.unfinished().filter(template=template, context__isnull=False, rendered_at__isnull=True)
 
 
 # Locks that any number of transactions may have on one row, and that keep it from being deleted. Django

@@ -17,11 +17,11 @@ from django.core.mail.utils import DNS_NAME
 from django.template import engines
 from django.utils.module_loading import import_string
 
+from . import aliases
 from .compat import HAS_MAILERS as DJANGO_HAS_MAILERS
 from .compat import HAS_MODERN_EMAIL
 from .compat import mailers_are_configured as mailers_are_configured
 from .conf import conf
-from .delivery import connections
 
 PRE_DJANGO_6 = not HAS_MODERN_EMAIL
 
@@ -48,7 +48,7 @@ def get_config() -> Mapping[str, Any]:
 
 def get_available_backends() -> dict[str, str]:
     """Return {alias: dotted path} of BACKENDS; without it, of Django's EMAIL_BACKEND as "default"."""
-    return {alias: entry["BACKEND"] for alias, entry in connections.backends().items()}
+    return {alias: entry["BACKEND"] for alias, entry in aliases.backends().items()}
 
 
 def get_backend(alias: str = "default") -> str:
@@ -58,12 +58,12 @@ def get_backend(alias: str = "default") -> str:
 
 def get_backend_aliases() -> Collection[str]:
     """Return the aliases that mail may name: those of BACKENDS, and of MAILERS where there is that."""
-    return connections.aliases()
+    return aliases.aliases()
 
 
 def get_default_mailer() -> str:
     """Return the alias that delivers mail which names none."""
-    return connections.default_alias()
+    return aliases.default_alias()
 
 
 # --- delivery ---------------------------------------------------------------------------------

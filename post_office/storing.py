@@ -12,8 +12,9 @@ from django.db import IntegrityError, router, transaction
 from django.db import connections as databases
 from django.utils import timezone
 
+from . import addressees, bulk_insert
+from .aliases import default_alias
 from .compose import Draft
-from .delivery.connections import default_alias
 from .delivery.deliver import in_delivery
 from .exceptions import SelfReferringBackend
 from .models import Email, Worker
@@ -93,18 +94,26 @@ def _store(drafts: Sequence[Draft], holder: Worker | None) -> None:
             email.worker, email.claimed_at, email.claims = holder, timezone.now(), 1
     kept = files.Store()
     using = router.db_for_write(Email)
+    if _is_one_statement(drafts) and not databases[using].in_atomic_block:
+        _insert(emails, using)  # one statement, a transaction by itself
+        return
     try:
         with transaction.atomic(using=using):
             _insert(emails, using)
+            addressees.note(emails, using)
             files.link([(made.email, made.uploads) for made in drafts if made.uploads], kept)
     except BaseException:
         kept.undo()
         raise
 
 
+def _is_one_statement(drafts: Sequence[Draft]) -> bool:
+    return len(drafts) == 1 and not drafts[0].uploads and addressees.is_found_alone(drafts[0].email)
+
+
 def _insert(emails: Sequence[Email], using: str) -> None:
     if len(emails) > 1 and databases[using].features.can_return_rows_from_bulk_insert:
-        Email.objects.using(using).bulk_create(emails)
+        bulk_insert.insert(emails, using)
         return
     for email in emails:
         # Validated already, and save() would do it again.

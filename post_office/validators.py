@@ -1,5 +1,6 @@
 """Validators of model fields: addresses with display names, and template syntax."""
 
+import json
 from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
@@ -37,3 +38,13 @@ def validate_template_syntax(source: str) -> None:
         Template(source)
     except TemplateSyntaxError as error:
         raise ValidationError(str(error)) from error
+
+
+def validate_sample_context(text: str) -> None:
+    """Accept a JSON object."""
+    try:
+        context = json.loads(text)
+    except ValueError as error:
+        raise ValidationError(_("This is not JSON: %(fault)s"), params={"fault": error}) from error
+    if not isinstance(context, dict):
+        raise ValidationError(_('This is JSON, but not an object such as {"name": "Ann"}.'))

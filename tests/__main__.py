@@ -3,6 +3,9 @@
 A database that does not answer is left out, with its reason; with REQUIRE_SERVICES=1 that is a failure.
 With DATABASE set, the tests run on that one alone. With ACCEPTANCE set to names of databases, the tests with
 real processes, which take longest, run on these only.
+
+Without arguments, the tests share the processors of this machine, but for those with real processes, which
+come after the others and one at a time.
 """
 
 import os
@@ -12,6 +15,7 @@ import sys
 
 from tests import services
 
+PROCESSES = "tests/acceptance"
 DATABASES = ("sqlite", "postgres", "mariadb")
 CLOSING_LINE = re.compile(r"=*\s*((?:\d+ \w+|no tests ran)\b.* in \d[^=]*?)\s*=*")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -19,28 +23,37 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 def main(arguments: list[str]) -> int:
     chosen = os.environ.get("DATABASE")
-    results: dict[str, str] = {}
+    results: list[tuple[str, str]] = []
     failed = False
     for database in [chosen] if chosen else DATABASES:
         if reason := services.why_missing(database):
-            results[database] = f"left out: {reason}"
+            results.append((database, f"left out: {reason}"))
             failed |= services.required()
-        else:
+            continue
+        for selection in [arguments] if arguments else everything(database):
             print(f"\n---- {database}", flush=True)
-            code, results[database] = run(database, arguments)
+            code, result = run(database, selection)
+            results.append((database, result))
             failed |= code != 0
 
     print("\n---- summary")
-    for database, result in results.items():
+    for database, result in results:
         print(f"{database:>9}  {result}")
     return int(failed)
+
+
+def everything(database: str) -> list[list[str]]:
+    """Return the arguments of the runs that all tests take."""
+    # A file's tests stay together, as they share what is costly to make.
+    runs = [["--numprocesses=auto", "--dist=loadfile", f"--ignore={PROCESSES}"]]
+    if database in os.environ.get("ACCEPTANCE", database).split():
+        runs.append([PROCESSES])
+    return runs
 
 
 def run(database: str, arguments: list[str]) -> tuple[int, str]:
     """Run pytest on `database`, show what it prints; return its exit code and its closing line."""
     command = [sys.executable, "-m", "pytest", *arguments]
-    if database not in os.environ.get("ACCEPTANCE", database).split():
-        command.append("--ignore=tests/acceptance")
     if sys.stdout.isatty():
         command.append("--color=yes")  # it writes to a pipe, so it cannot see the terminal
     closing = "pytest ended without its closing line"

@@ -13,7 +13,7 @@ CONFIGURED = {
 
 
 def pytest_sessionstart() -> None:
-    settings.TEST_FOLDER.mkdir()
+    settings.TEST_FOLDER.mkdir(parents=True)
 
 
 @pytest.hookimpl(trylast=True)  # after the database in it is dropped

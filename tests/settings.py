@@ -12,10 +12,14 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 
 # One folder per run for files that nobody keeps; conftest.py makes it. Its name is handed on in the
-# environment, so that the processes which a test starts have the same one.
+# environment, so that the processes which a test starts have the same one. Each process of pytest-xdist has
+# one inside that of the run.
 TEST_FOLDER = Path(
     os.environ.setdefault("TEST_FOLDER", f"{tempfile.gettempdir()}/post_office-tests-{secrets.token_hex(4)}")
 )
+if (_xdist := os.environ.get("PYTEST_XDIST_WORKER", TEST_FOLDER.name)) != TEST_FOLDER.name:
+    TEST_FOLDER /= _xdist
+    os.environ["TEST_FOLDER"] = str(TEST_FOLDER)
 
 _name = os.environ.get("DATABASE_NAME", "")
 servers = {

@@ -1,10 +1,11 @@
-"""The Django admin of the queue: emails, templates, attachments and the log.
+"""The Django admin of the queue: emails, templates, attachments, the log, and the overview of all.
 
 Staff write templates, see what is waiting and what became of it, and mend it. Nothing here writes
-the columns of the queue's protocol; what changes the state of a mail goes through `queue.outcomes`.
+the columns of the queue's protocol; what changes the state of a mail goes through `queue.outcomes`, and
+what changes its turn through `queue.plans`.
 """
 
-from .actions import cancel, requeue
+from .actions import cancel, change_priority, requeue, reschedule, send_copies, send_now
 from .attachments import AttachmentAdmin
 from .backends import BackendStateAdmin
 from .emails import EmailAdmin
@@ -28,6 +29,10 @@ __all__ = [
     "LogInline",
     "SubjectField",
     "cancel",
+    "change_priority",
     "get_message_preview",
     "requeue",
+    "reschedule",
+    "send_copies",
+    "send_now",
 ]

@@ -6,21 +6,24 @@ There is nothing to edit: what changes a state is `queue.brakes` alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from .. import compat
-from ..delivery.connections import aliases, delivering_alias
+from ..aliases import aliases, delivering_alias
+from ..delivery import policies
+from ..exceptions import InvalidRate
 from ..models import BackendState
-from ..queue import brakes
+from ..queue import brakes, limits
 from ..queue.brakes import EVERYTHING
 from .display import badge, when
 
@@ -30,6 +33,8 @@ else:
     BackendModelAdmin = admin.ModelAdmin
 
 TEMPLATE = "admin/post_office/backendstate/change_list.html"
+# Seconds.
+PACE = 2.0
 VERBS = {"pause": brakes.pause, "resume": brakes.resume}
 
 
@@ -94,17 +99,57 @@ class BackendStateAdmin(BackendModelAdmin):
             self.message_user(request, said, messages.SUCCESS)
         else:
             self.message_user(request, _("It was so already; nothing was changed."), messages.WARNING)
-        return HttpResponseRedirect(request.get_full_path())
+        return HttpResponseRedirect(self._back(request))
+
+    def _back(self, request: HttpRequest) -> str:
+        """Return the page whose button it was."""
+        if request.POST.get("next") == "overview":
+            try:
+                return reverse("admin:post_office_overview", current_app=self.admin_site.name)
+            except NoReverseMatch:  # an admin without emails
+                pass
+        return request.get_full_path()
 
 
 def lines() -> list[Line]:
     """Return what the page says: of all mail first, then of each backend that is configured."""
-    states = brakes.read().states
-    return [_line(alias, states.get(alias) or BackendState(alias=alias)) for alias in _known()]
+    found, now = brakes.read(), timezone.now()
+    limited = _limited(found, now)
+    return [
+        _line(alias, found.states.get(alias) or BackendState(alias=alias), limited.get(alias), now)
+        for alias in _known()
+    ]
 
 
-def _line(alias: str, state: BackendState) -> Line:
+def _limited(found: brakes.Brakes, now: datetime) -> dict[str, datetime]:
+    """Return until when backends have used up their rates."""
+    by_alias: list[limits.Limit] = []
+    for alias in aliases():
+        try:
+            rates = policies.rates(alias)
+        except InvalidRate:  # a check says so
+            continue
+        if rates:
+            by_alias.append(limits.Limit(alias, rates, found.part(alias, now)))
+    return {
+        alias: now + timedelta(seconds=refusal.seconds)
+        for alias, refusal in limits.refusals(by_alias).items()
+        # A shorter wait is the pace of a rate for a second.
+        if refusal.seconds > PACE
+    }
+
+
+def _line(alias: str, state: BackendState, limited_until: datetime | None, now: datetime) -> Line:
     shown, details = badge(_("in operation"), "good"), ""
+    if state.slowed_until is not None and state.slowed_until > now:
+        shown = badge(_("slowed down"), "late")
+        details = _("by its server, to %(part)d%% of its rate, until %(time)s") % {
+            "part": round(state.slowed_to * 100),
+            "time": when(state.slowed_until),
+        }
+    if limited_until is not None:
+        shown = badge(_("at its limit"), "late")
+        details = _("its rate is used up until %(time)s") % {"time": when(limited_until, "H:i:s")}
     if state.out_of_order_until is not None:
         shown = badge(_("out of order"), "bad")
         details = _("until %(time)s: %(reason)s") % {

@@ -8,7 +8,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..delivery.connections import alias_of, aliases
+from ..aliases import aliases
+from ..delivery.connections import alias_of
 from ..enums import STATUS
 from ..models import Email
 from . import preview
@@ -21,15 +22,15 @@ SHOWN_RECIPIENTS = 2
 class EmailColumns:
     """Columns computed from the row alone."""
 
-    @admin.display(description=gettext_lazy("Status"), ordering="status")
+    @admin.display(description=gettext_lazy("Status"))
     def status_badge(self, email: Email) -> str:
         return status_badge(email)
 
-    @admin.display(description=gettext_lazy("Message-ID"), ordering="message_id")
+    @admin.display(description=gettext_lazy("Message-ID"))
     def truncated_message_id(self, email: Email) -> str:
         return (email.message_id or "")[:10] or str(email.pk)
 
-    @admin.display(description=gettext_lazy("Recipients"), ordering="to")
+    @admin.display(description=gettext_lazy("Recipients"))
     def to_display(self, email: Email) -> str:
         everyone = [*email.to, *email.cc, *email.bcc]
         shown = ", ".join(everyone[:SHOWN_RECIPIENTS]) or _("nobody")
@@ -40,22 +41,27 @@ class EmailColumns:
             else shown
         )
 
-    @admin.display(description=gettext_lazy("Subject"), ordering="subject")
+    @admin.display(description=gettext_lazy("Subject"))
     def shortened_subject(self, email: Email) -> str:
         subject = preview.subject(email)
         if isinstance(subject, Unrenderable):
             return format_html("{} {}", self.use_template(email), badge(_("does not render"), "bad"))
         return Truncator(subject).chars(100)
 
-    @admin.display(description=gettext_lazy("Template"), ordering="template__name")
+    @admin.display(description=gettext_lazy("Template"))
     def use_template(self, email: Email) -> str:
         return (email.template.name if email.template else email.template_name) or "-"
 
-    @admin.display(description=gettext_lazy("Language"), ordering="template__language")
-    def language(self, email: Email) -> str:
-        return (email.template.language if email.template else "") or "-"
+    @admin.display(description=gettext_lazy("Template"))
+    def template_and_language(self, email: Email) -> str:
+        name, language = self.use_template(email), self.language(email)
+        return name if language == "-" else f"{name} ({language})"
 
-    @admin.display(description=gettext_lazy("Backend"), ordering="backend_alias")
+    @admin.display(description=gettext_lazy("Language"))
+    def language(self, email: Email) -> str:
+        return email.language or (email.template.language if email.template else "") or "-"
+
+    @admin.display(description=gettext_lazy("Backend"))
     def backend(self, email: Email) -> str:
         alias = alias_of(email)
         if alias in aliases():
@@ -63,11 +69,11 @@ class EmailColumns:
         # No worker will ever look at it, so somebody must.
         return format_html("{} {}", alias, badge(_("not configured"), "bad"))
 
-    @admin.display(description=gettext_lazy("Due"), ordering="due_at")
+    @admin.display(description=gettext_lazy("Due"))
     def due(self, email: Email) -> str:
         return when(email.due_at) if email.due_at else "-"
 
-    @admin.display(description=gettext_lazy("Attempts"), ordering="number_of_retries")
+    @admin.display(description=gettext_lazy("Attempts"))
     def attempts(self, email: Email) -> int:
         # The last attempt of a mail is not counted as a retry.
         return (email.number_of_retries or 0) + (email.status in (STATUS.sent, STATUS.failed))
@@ -76,6 +82,11 @@ class EmailColumns:
     def queued(self, email: Email) -> str:
         return when(email.created)
 
-    @admin.display(description=gettext_lazy("Last change"), ordering="last_updated")
+    @admin.display(description=gettext_lazy("Sent"))
+    def sent(self, email: Email) -> str:
+        # What is sent is not changed any more.
+        return when(email.last_updated) if email.status == STATUS.sent else "-"
+
+    @admin.display(description=gettext_lazy("Last change"))
     def changed(self, email: Email) -> str:
         return when(email.last_updated)

@@ -1,9 +1,12 @@
-"""The page that asks before something is done. Showing it does nothing."""
+"""The page that asks before something is done, or what exactly. Showing it does nothing."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
 from typing import Any
 
+from django import forms
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -17,12 +20,18 @@ from .display import status_badge
 
 CONFIRMED = "confirmed"
 SEEN = "seen"
+MARK = "mark"
 TEMPLATE = "admin/post_office/email/confirm.html"
 
 
 def is_confirmed(request: HttpRequest) -> bool:
     """Return whether this request comes from the page that asked."""
     return request.POST.get(CONFIRMED) == "yes"
+
+
+def mark_of(request: HttpRequest) -> str:
+    """Return what tells one showing of the page from another; empty where none was shown."""
+    return request.POST.get(MARK, "")[:64]
 
 
 def seen(email: Email) -> str:
@@ -43,23 +52,25 @@ def confirmation(
     question: str,
     button: object,
     email: Email | None = None,
+    form: forms.Form | None = None,
+    action: str = "",
+    more: Iterable[tuple[str, str]] = (),
 ) -> HttpResponse:
     """Return the page. Its form sends what this request sent, and that it is confirmed.
 
     Args:
         email: The mail in question, if it is one alone.
+        form: What is to be chosen.
+        action: Address that the form goes to, if not this one.
+        more: What the form sends besides, unseen.
     """
     site, opts = modeladmin.admin_site, modeladmin.opts
     back = reverse("admin:post_office_email_changelist", current_app=site.name)
-    hidden = [
-        (name, value)
-        for name, values in request.POST.lists()
-        if name not in ("csrfmiddlewaretoken", CONFIRMED, SEEN)
-        for value in values
-    ]
+    own = {"csrfmiddlewaretoken", CONFIRMED, SEEN, MARK, *(form.fields if form else ())}
+    hidden = [(name, value) for name, values in request.POST.lists() if name not in own for value in values]
     if email is not None:
         back = reverse("admin:post_office_email_change", args=[quote(email.pk)], current_app=site.name)
-        hidden.append((SEEN, seen(email)))
+        hidden.append((SEEN, request.POST.get(SEEN, seen(email))))
     context = {
         **(_facts(email) if email else {}),
         **site.each_context(request),
@@ -68,7 +79,9 @@ def confirmation(
         "question": question,
         "button": button,
         "back": back,
-        "hidden": [*hidden, (CONFIRMED, "yes")],
+        "action": action,
+        "form": form,
+        "hidden": [*hidden, *more, (MARK, mark_of(request) or secrets.token_hex(16)), (CONFIRMED, "yes")],
         "original": email,
         "opts": opts,
         "breadcrumbs_are_a_list": compat.ADMIN_BREADCRUMBS_ARE_A_LIST,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.sites import AdminSite
@@ -13,10 +13,14 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from ..addresses import join_mailboxes
 from ..models import Email, Worker
-from . import preview
-from .display import badge, header_table, source, structure, when
+from ..rendering import attachments as files
+from . import preview, timeline
+from .display import badge, header_table, source, stored, structure, when
 from .preview import Unrenderable
+from .sandbox import frame
+from .source import headers, use_of
 
 
 class EmailDetails:
@@ -37,15 +41,8 @@ class EmailDetails:
             return format_html("{} {}", does_not_render(), source(shown.reason))
         if not shown.html_message:
             return _("This email has no HTML.")
-        url = reverse("admin:post_office_email_preview", args=[email.pk], current_app=self.admin_site.name)
-        return format_html(
-            '<div class="post-office-preview"><iframe src="{}" title="{}" sandbox loading="lazy"></iframe>'
-            '<p><a href="{}" target="_blank" rel="noopener">{}</a></p></div>',
-            url,
-            _("HTML of this email"),
-            url,
-            _("Open in a window of its own"),
-        )
+        url = self._address("preview", email.pk)
+        return frame(url, frame_id="email-html", title=_("HTML of this email"), html=shown.html_message)
 
     @admin.display(description=gettext_lazy("Text"))
     def render_plaintext_body(self, email: Email) -> str:
@@ -56,7 +53,55 @@ class EmailDetails:
 
     @admin.display(description=gettext_lazy("Headers"))
     def header_fields(self, email: Email) -> str:
-        return header_table(email.headers)
+        found = headers(email)
+        if isinstance(found, Unrenderable):
+            return format_html("{} {}", does_not_render(), source(found.reason))
+        hidden = [("Bcc", _("%(recipients)s (not in the mail)") % {"recipients": join_mailboxes(email.bcc)})]
+        return header_table([*((each.name, each.value) for each in found), *(hidden if email.bcc else ())])
+
+    @admin.display(description=gettext_lazy("Source"))
+    def source_frame(self, email: Email) -> str:
+        url = self._address("source", email.pk)
+        return format_html(
+            '{}<p class="post-office-note"><a id="email-download" class="button" href="{}">{}</a> {}</p>',
+            frame(url, frame_id="email-source", title=_("Source of this email")),
+            self._address("eml", email.pk),
+            _("Download .eml"),
+            _("As it would go out now, with the date of this moment."),
+        )
+
+    @admin.display(description=gettext_lazy("Attachments"))
+    def attached_files(self, email: Email) -> str:
+        rows = [
+            (self._address("attachment", email.pk, each.pk), each.name or "-", each.mimetype, use_of(each))
+            for each in files.of(email)
+        ]
+        if not rows:
+            return _("This email has no attachments.")
+        return format_html(
+            '<table id="email-attachments"><thead><tr><th scope="col">{}</th><th scope="col">{}</th>'
+            '<th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>',
+            _("Name"),
+            _("Media type"),
+            _("Use"),
+            format_html_join(
+                "", '<tr><th scope="row"><a href="{}">{}</a></th><td>{}</td><td>{}</td></tr>', rows
+            ),
+        )
+
+    @admin.display(description=gettext_lazy("Timeline"))
+    def timeline(self, email: Email) -> str:
+        told = (timeline.of_queue(email), timeline.of_log(email), timeline.of_staff(email))
+        return timeline.show(email, *told)
+
+    @admin.display(description=gettext_lazy("Timeline"))
+    def timeline_without_log(self, email: Email) -> str:
+        """For those who may not see the log."""
+        told = (timeline.of_queue(email), timeline.of_end(email), timeline.of_staff(email))
+        return timeline.show(email, *told)
+
+    def _address(self, name: str, *args: Any) -> str:
+        return reverse(f"admin:post_office_email_{name}", args=args, current_app=self.admin_site.name)
 
     @admin.display(description=gettext_lazy("Retries"))
     def retries(self, email: Email) -> int:
@@ -134,25 +179,10 @@ class EmailDetails:
             return str(template)
         return format_html('<a href="{}">{}</a>', url, template)
 
-    @admin.display(description=gettext_lazy("Context"))
-    def stored_context(self, email: Email) -> str:
-        return structure(email.context)
-
-    @admin.display(description=gettext_lazy("Subject"))
-    def stored_subject(self, email: Email) -> str:
-        return email.subject or "-"
-
-    @admin.display(description=gettext_lazy("Message"))
-    def stored_message(self, email: Email) -> str:
-        return source(email.message)
-
-    @admin.display(description=gettext_lazy("HTML Message"))
-    def stored_html(self, email: Email) -> str:
-        return source(email.html_message)
-
-    @admin.display(description=gettext_lazy("Beyond these columns"))
-    def beyond_columns(self, email: Email) -> str:
-        return structure(email.as_given)
+    @admin.display(description=gettext_lazy("As stored"))
+    def stored_row(self, email: Email) -> str:
+        rows = [(field.name, stored(field.value_from_object(email))) for field in email._meta.concrete_fields]
+        return header_table(rows)
 
 
 def does_not_render() -> str:

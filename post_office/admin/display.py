@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -72,9 +73,18 @@ def structure(value: Any) -> SafeString | str:
     return source(storable(json.dumps(value, indent=2, ensure_ascii=False, default=str, skipkeys=True)))
 
 
-def header_table(headers: Any) -> SafeString | str:
-    """Return header fields as a table."""
-    if not isinstance(headers, dict):
-        return structure(headers)
-    rows = format_html_join("", '<tr><th scope="row">{}</th><td>{}</td></tr>', headers.items())
-    return format_html('<table class="post-office-headers">{}</table>', rows) if headers else "-"
+def header_table(rows: Iterable[tuple[str, object]]) -> SafeString | str:
+    """Return names and what they name as a table."""
+    cells = format_html_join("", '<tr><th scope="row">{}</th><td>{}</td></tr>', rows)
+    return format_html('<table class="post-office-headers">{}</table>', cells) if cells else "-"
+
+
+def stored(value: Any) -> object:
+    """Return what a column holds, for reading."""
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return when(value, "H:i:s")
+    if isinstance(value, str):
+        return source(value) if "\n" in value or len(value) > 100 else value or "-"
+    return structure(value) if isinstance(value, (dict, list)) else str(value)

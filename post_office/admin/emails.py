@@ -10,42 +10,26 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from .. import addressees
 from ..enums import STATUS
 from ..fields import CommaSeparatedEmailField
 from ..models import Email
-from .actions import cancel, requeue
+from .actions import cancel, change_priority, requeue, reschedule, send_copies, send_now
 from .columns import EmailColumns
+from .compose import EmailCompose
 from .details import EmailDetails
-from .filters import BackendFilter, LanguageFilter, QueuedFilter, TemplateFilter
 from .forms import EmailAdminForm, MailboxesField
-from .inlines import AttachmentInline, LogInline
+from .listing import EmailList
+from .overview import OverviewPage
 from .pages import EmailPages
+from .sections import FIELDSETS, READ_ONLY, visible
 from .widgets import CommaSeparatedEmailWidget
 
 EDITABLE = tuple(EmailAdminForm.Meta.fields)
-# Large, and in no column.
-NOT_LISTED = (
-    "message",
-    "html_message",
-    "headers",
-    "as_given",
-    "metadata",
-    "template__description",
-    "template__content",
-    "template__html_content",
-)
-
-
-class EmailChangeList(ChangeList):
-    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
-        return super().get_queryset(*args, **kwargs).defer(*NOT_LISTED)
 
 
 class TakenMeanwhile(Exception):
@@ -53,131 +37,28 @@ class TakenMeanwhile(Exception):
 
 
 @admin.register(Email)
-class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
+class EmailAdmin(EmailColumns, EmailDetails, EmailList, OverviewPage, EmailCompose, EmailPages):
     form = EmailAdminForm
     formfield_overrides = {
         CommaSeparatedEmailField: {"widget": CommaSeparatedEmailWidget, "form_class": MailboxesField},
     }
-    inlines = [AttachmentInline, LogInline]
-    actions = [requeue, cancel]
+    actions = [send_now, requeue, send_copies, cancel, change_priority, reschedule]
 
-    list_display = [
-        "id",
-        "status_badge",
-        "to_display",
-        "shortened_subject",
-        "due",
-        "attempts",
-        "priority",
-        "backend",
-        "use_template",
-        "language",
-    ]
-    list_display_links = ["id", "to_display"]
-    list_filter = [
-        "status",
-        "recipient_delivery_status",
-        "priority",
-        BackendFilter,
-        TemplateFilter,
-        LanguageFilter,
-        ("created", QueuedFilter),
-    ]
-    list_select_related = ["template"]
-    search_fields = [
-        *("to", "cc", "bcc", "subject"),
-        *("message_id", "provider_id", "=related_id"),
-        *("tags", "metadata"),
-    ]
-    search_help_text = gettext_lazy("Search in recipients, subject, Message-ID, tags and metadata")
-    ordering = ["-id"]
-    show_full_result_count = False
-
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    "status_badge",
-                    "from_email",
-                    "to",
-                    "cc",
-                    "bcc",
-                    "render_subject",
-                    ("priority", "backend_alias"),
-                    ("scheduled_time", "expires_at"),
-                ]
-            },
-        ),
-        (gettext_lazy("HTML Email"), {"fields": ["render_html_body"]}),
-        (gettext_lazy("Text Email"), {"fields": ["render_plaintext_body"]}),
-        (gettext_lazy("Headers"), {"fields": ["message_id", "provider_id", "header_fields"]}),
-        (gettext_lazy("Labels"), {"fields": ["tag_list", "stored_metadata", "related_link"]}),
-        (
-            gettext_lazy("Delivery"),
-            {
-                "fields": [
-                    ("queued", "due"),
-                    ("backend", "recipient_delivery_status"),
-                    ("attempts", "retries"),
-                    ("holder", "held_since"),
-                    ("claims_so_far", "changed"),
-                ]
-            },
-        ),
-        (
-            gettext_lazy("As stored"),
-            {
-                "classes": ["collapse"],
-                "fields": [
-                    "id",
-                    "template_link",
-                    "stored_context",
-                    "stored_subject",
-                    "stored_message",
-                    "stored_html",
-                    "beyond_columns",
-                ],
-            },
-        ),
-    ]
-    readonly_fields = [
-        "status_badge",
-        "render_subject",
-        "render_html_body",
-        "render_plaintext_body",
-        "message_id",
-        "provider_id",
-        "header_fields",
-        "tag_list",
-        "stored_metadata",
-        "related_link",
-        "queued",
-        "changed",
-        "due",
-        "backend",
-        "attempts",
-        "retries",
-        "recipient_delivery_status",
-        "holder",
-        "held_since",
-        "claims_so_far",
-        "id",
-        "template_link",
-        "stored_context",
-        "stored_subject",
-        "stored_message",
-        "stored_html",
-        "beyond_columns",
-    ]
+    fieldsets = FIELDSETS
+    readonly_fields = READ_ONLY
 
     class Media:
         css = {"all": ["post_office/admin.css"]}
+        js = ["post_office/tabs.js"]
 
     # --- who may do what ----------------------------------------------------------------------
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def get_fieldsets(self, request: HttpRequest, obj: Email | None = None) -> Any:
+        return visible(
+            super().get_fieldsets(request, obj),
+            may_see_log=self.may(request, "view_log", obj),
+            may_see_files=self.may_see_files(request, obj),
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Email | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
@@ -211,11 +92,7 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
         as_loaded = Email.objects.primary().unheld().filter(pk=obj.pk, status=obj.status)
         if not as_loaded.update(**edited, last_updated=timezone.now()):
             raise TakenMeanwhile
-
-    # --- the list -----------------------------------------------------------------------------
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return EmailChangeList
+        addressees.renew(obj)
 
     # --- the page of one mail -----------------------------------------------------------------
 
@@ -224,7 +101,7 @@ class EmailAdmin(EmailColumns, EmailDetails, EmailPages):
     ) -> HttpResponse:
         email = context.get("original")
         if email is not None:
-            context["verbs"] = self.verbs_for(request, email)
+            context.update(verbs=self.verbs_for(request, email), show_save_and_add_another=False)
             if not is_editable(email):
                 context.update(show_save=False, show_save_and_continue=False)
         return super().render_change_form(request, context, *args, **kwargs)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..addresses import join_mailboxes, split_mailboxes
-from ..delivery.connections import aliases, default_alias
+from ..aliases import aliases, default_alias
 from ..models import Email, EmailTemplate
 
 if TYPE_CHECKING:

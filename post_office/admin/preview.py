@@ -1,44 +1,31 @@
 """What a mail shows, for readers whom it must not harm.
 
-The HTML of a mail never stands in a page of the admin. It is a document of its own, in a sandbox
-without scripts, forms, plugins and an origin. A mail that does not render shows why instead.
+The HTML of a mail never stands in a page of the admin, see `sandbox`. A mail that does not render shows
+why instead.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
+from functools import partial
 from typing import TypeVar
-from urllib.parse import unquote
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
-from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from ..conf import conf
-from ..exceptions import TemplateGone
-from ..models import Email
+from ..models import Attachment, Email
 from ..rendering import attachments as files
 from ..rendering import templates
+from ..rendering.parts import is_whole, restored
 from ..rendering.templates import Rendered
+from . import sandbox
+from .sandbox import Image
 
 Result = TypeVar("Result")
-
-# Remote images and fonts load, as in a mail program; nothing runs and nothing is sent anywhere.
-DOCUMENT_POLICY = (
-    "sandbox; default-src 'none'; img-src data: https: http:; "
-    "style-src 'unsafe-inline'; font-src https: data:"
-)
-# An SVG opened by its address is a document, too.
-IMAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
-
-_CID = re.compile(r"cid:([^\s\"'<>()]+)", re.IGNORECASE)
-_IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +35,11 @@ class Unrenderable:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Image:
-    """An image that the HTML of a mail shows."""
-
-    mimetype: str
-    content: bytes
-
-
 def look(email: Email) -> Rendered | Unrenderable:
     """Return the texts of a mail as its reader gets them. Rendered once per instance."""
     memory = email.__dict__
     if "_look" not in memory:
-        memory["_look"] = _attempt(lambda: templates.render_on_delivery(email))
+        memory["_look"] = attempt(lambda: templates.render_on_delivery(email))
     shown: Rendered | Unrenderable = memory["_look"]
     return shown
 
@@ -68,74 +47,40 @@ def look(email: Email) -> Rendered | Unrenderable:
 def subject(email: Email) -> str | Unrenderable:
     """Return the subject of a mail alone, without loading or rendering its bodies."""
 
-    def render() -> str:
-        template = email.template
-        if template is None:
-            raise TemplateGone(email.template_name)
-        return templates.render(
-            subject=template.subject,
-            message="",
-            html_message="",
-            context=templates.stored_context(email),
-            language=template.language,
-            engine=conf.TEMPLATE_ENGINE,
-        ).subject
-
-    return email.subject if email.context is None else _attempt(render)
+    return attempt(lambda: templates.subject_on_delivery(email))
 
 
-def document(email: Email) -> HttpResponse:
+def document(request: HttpRequest, email: Email) -> HttpResponse:
     """Return the mail as a document that may stand in a frame of the admin."""
-    response = HttpResponse(_html(email))
-    response.headers["Content-Security-Policy"] = DOCUMENT_POLICY
-    response.headers["X-Frame-Options"] = "SAMEORIGIN"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    # Browsers refuse to open a sandboxed document that asks for isolation from its opener.
-    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
-    return response
+    shown = look(email)
+    if isinstance(shown, Unrenderable):
+        return does_not_render(shown)
+    wanted = sandbox.content_ids(shown.html_message)
+    return document_of(request, shown, dict(_images(email, wanted)) if wanted else {})
 
 
-def image_response(image: Image) -> HttpResponse:
-    """Return an image of a mail under an address of its own."""
-    response = HttpResponse(image.content, content_type=image.mimetype)
-    response.headers["Content-Security-Policy"] = IMAGE_POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
-    return response
+def document_of(
+    request: HttpRequest, rendered: Rendered, attached: Mapping[str, Image] | None = None
+) -> HttpResponse:
+    """Return what was rendered as such a document: the HTML, or the text where there is none.
+
+    Args:
+        attached: Images beside those of the render, by their Content-ID.
+    """
+    if not rendered.html_message:
+        return sandbox.notice(rendered.subject, rendered.message)
+    own = {image.cid: Image(mimetype=image.mimetype, content=image.content) for image in rendered.images}
+    return sandbox.document(request, rendered.html_message, {**(attached or {}), **own})
+
+
+def does_not_render(fault: Unrenderable) -> HttpResponse:
+    """Return a document that says why there is none."""
+    return sandbox.notice(_("This email cannot be shown"), fault.reason)
 
 
 def find_image(email: Email, cid: str) -> Image | None:
     """Return the image with this Content-ID, from the render or from the stored attachments."""
     return next((image for known, image in _images(email, {cid}) if known == cid), None)
-
-
-def _html(email: Email) -> SafeString:
-    shown = look(email)
-    if isinstance(shown, Unrenderable):
-        return _page(_("This email cannot be shown"), shown.reason)
-    if not shown.html_message:
-        return _page(shown.subject, shown.message)
-    wanted = {unquote(cid) for cid in _CID.findall(shown.html_message)}
-    images = dict(_images(email, wanted)) if wanted else {}
-
-    def embed(match: re.Match[str]) -> str:
-        image = images.get(unquote(match[1]))
-        if image is None:
-            return match[0]
-        return f"data:{image.mimetype};base64,{base64.b64encode(image.content).decode()}"
-
-    return mark_safe(_CID.sub(embed, shown.html_message))
-
-
-def _page(title: str, text: str) -> SafeString:
-    return format_html(
-        '<!DOCTYPE html><html><head><meta charset="utf-8"><title>{}</title>'
-        "<style>body {{ margin: 1rem; font: 14px/1.5 sans-serif; }} pre {{ white-space: pre-wrap; }}</style>"
-        "</head><body><pre>{}</pre></body></html>",
-        title,
-        text,
-    )
 
 
 def _images(email: Email, wanted: set[str]) -> Iterator[tuple[str, Image]]:
@@ -147,21 +92,29 @@ def _images(email: Email, wanted: set[str]) -> Iterator[tuple[str, Image]]:
     for attachment in files.of(email):
         headers = {name.lower(): str(value) for name, value in dict(attachment.headers or {}).items()}
         cid = headers.get("content-id", "").strip("<> ")
-        if cid not in wanted or not _IMAGE_TYPE.fullmatch(attachment.mimetype):
+        if cid not in wanted or not sandbox.IMAGE_TYPE.fullmatch(attachment.mimetype):
             continue
-        content = _attempt(lambda attachment=attachment: files.read(attachment))  # type: ignore[misc]
+        content = attempt(partial(content_of, attachment))
         if isinstance(content, bytes):
-            yield cid, Image(mimetype=attachment.mimetype, content=_decoded(content, headers))
+            yield cid, Image(mimetype=attachment.mimetype, content=content)
 
 
-def _decoded(content: bytes, headers: dict[str, str]) -> bytes:
-    """Undo the encoding of files that earlier versions stored as they stand in a message."""
-    if headers.get("content-transfer-encoding", "").lower() == "base64":
-        return base64.b64decode(content)
-    return content
+def content_of(attachment: Attachment) -> bytes:
+    """Return an attached file as its reader gets it, however it is stored. Raises what a storage raises."""
+    content = files.read(attachment)
+    if is_whole(attachment):
+        return content
+    item = restored(attachment, content)
+    if isinstance(item, Message):
+        decoded = item.get_payload(decode=True)
+        return decoded if isinstance(decoded, bytes) else item.as_bytes()
+    held = item[1]
+    if isinstance(held, Message):
+        return held.as_bytes()
+    return held.encode(errors="surrogatepass") if isinstance(held, str) else bytes(held)
 
 
-def _attempt(do: Callable[[], Result]) -> Result | Unrenderable:
+def attempt(do: Callable[[], Result]) -> Result | Unrenderable:
     """Do it as a worker would, whose language and time zone are not those of the reader."""
     with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
         try:

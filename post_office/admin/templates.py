@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy
 
 from ..models import EmailTemplate
+from ..rendering import versions
 from .forms import EmailTemplateAdminForm, EmailTemplateAdminFormSet, EmailTemplateTranslationForm
 from .widgets import SourceWidget, SubjectField
 
@@ -76,6 +77,10 @@ class EmailTemplateAdmin(TextWidgets, TemplateModelAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: EmailTemplate | None) -> Any:
         return [EmailTemplateInline] if settings.USE_I18N else []
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with versions.saved_by(request.user):
+            return super().changeform_view(request, *args, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

@@ -1,14 +1,10 @@
-"""Backends by alias: how each is configured, and one open connection to each for every thread.
-
-With `compat`, the only place that knows BACKENDS from MAILERS.
-"""
+"""Connections: one open connection to each backend for every thread."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.mail.backends import console, dummy, locmem
 from django.core.mail.backends.base import BaseEmailBackend
@@ -16,9 +12,9 @@ from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.utils.module_loading import import_string
 
 from .. import compat
+from ..aliases import backends, default_alias, delivering_alias, queues_mail
 from ..conf import conf
 from ..exceptions import SelfReferringBackend, UnknownBackend
-from .policies import option
 from .pooling import Held, Shared
 
 if TYPE_CHECKING:
@@ -26,105 +22,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("post_office")
 
-DEFAULT_ALIAS = "default"
-SMTP = "django.core.mail.backends.smtp.EmailBackend"
-# Backends of Django that may be named by the last part of their path.
-SHORT_NAMES = ("smtp", "console", "filebased", "locmem", "dummy")
 # What they write is a message as it stands, and so it is with their subclasses.
 DJANGOS_OWN = (SMTPBackend, console.EmailBackend, locmem.EmailBackend, dummy.EmailBackend)
-# A mark on classes that put mail into this queue; found on subclasses, too, and under any path.
-QUEUES_MAIL = "queues_in_post_office"
-
-
-def backends() -> dict[str, dict[str, Any]]:
-    """Return {alias: {"BACKEND": dotted path, "OPTIONS": {...}}} of BACKENDS.
-
-    Without BACKENDS, that is EMAIL_BACKEND as "default", or SMTP where that is this queue.
-    """
-    configured = {alias: _normalised(entry) for alias, entry in conf.BACKENDS.items()}
-    if configured or compat.mailers_are_configured():
-        return configured
-    path = full_path(conf.EMAIL_BACKEND or compat.legacy_email_backend())
-    return {DEFAULT_ALIAS: {"BACKEND": SMTP if _is_queue(path) else path, "OPTIONS": {}}}
-
-
-def aliases() -> list[str]:
-    """Return the aliases to which mail can be sent."""
-    known = dict.fromkeys(backends())
-    if compat.mailers_are_configured():
-        known |= dict.fromkeys(compat.mailers())
-    return list(known)
-
-
-def served_aliases(only: Sequence[str] | None) -> list[str]:
-    """Return what the mail of these backends, or of all, has as its alias: "" where it names none."""
-    chosen = aliases() if only is None else only
-    return ["", *chosen] if default_alias() in chosen else list(chosen)
-
-
-def default_alias() -> str:
-    """Return the alias that delivers mail which names none."""
-    return delivering_alias(conf.DEFAULT_MAILER or DEFAULT_ALIAS)
-
-
-def delivering_alias(alias: str) -> str:
-    """Return the alias that delivers what is sent by this one.
-
-    That is itself; or, for a mailer of MAILERS that queues mail here, the one in its option `using`,
-    or else DEFAULT_MAILER. Where this goes in a circle, what is returned queues mail, too.
-    """
-    passed: set[str] = set()
-    while alias not in passed and (options := _options_of_queue(alias)) is not None:
-        passed.add(alias)
-        alias = options.get("using") or conf.DEFAULT_MAILER or DEFAULT_ALIAS
-    return alias
-
-
-def is_queue(alias: str) -> bool:
-    """Return whether mail of an alias would be put into this queue again; BACKENDS come before MAILERS."""
-    return _options_of_queue(alias) is not None
-
-
-def _options_of_queue(alias: str) -> dict[str, Any] | None:
-    """Return the options of a mailer of MAILERS that queues mail here, None for any other alias."""
-    mailer = None if alias in conf.BACKENDS else queueing_mailers().get(alias)
-    return None if mailer is None else dict(mailer.get("OPTIONS", {}))
-
-
-def queueing_mailers() -> dict[str, dict[str, Any]]:
-    """Return those entries of MAILERS that put mail into this queue."""
-    return {
-        alias: entry for alias, entry in compat.mailers().items() if _is_queue(entry.get("BACKEND", SMTP))
-    }
 
 
 def alias_of(email: Email) -> str:
     """Return the alias that delivers a mail."""
     return delivering_alias(email.backend_alias) if email.backend_alias else default_alias()
-
-
-def validate_alias(alias: str) -> str:
-    """Return the alias that delivers what is queued for this one; an empty one stands for the default.
-
-    Raises:
-        UnknownBackend: None is configured under it.
-        SelfReferringBackend: It would queue the mail again.
-    """
-    if not alias:
-        return alias
-    if alias not in aliases():
-        raise UnknownBackend(alias)
-    delivering = delivering_alias(alias)
-    if is_queue(delivering):
-        raise SelfReferringBackend(alias)
-    return delivering
-
-
-def is_for_development(alias: str) -> bool:
-    """Return whether the backend of an alias is one of Django's that deliver nothing."""
-    entry = backends().get(alias) or compat.mailers().get(alias) or {}
-    development = [f"django.core.mail.backends.{name}.EmailBackend" for name in SHORT_NAMES if name != "smtp"]
-    return entry.get("BACKEND", SMTP) in development
 
 
 def open_connection(alias: str) -> BaseEmailBackend:
@@ -138,12 +42,12 @@ def open_connection(alias: str) -> BaseEmailBackend:
     entry = backends().get(alias)
     if entry is not None:
         backend_class = import_string(entry["BACKEND"])
-        if _queues_mail(backend_class):
+        if queues_mail(backend_class):
             raise SelfReferringBackend(alias)
         backend = compat.construct_backend(backend_class, alias, dict(entry["OPTIONS"]))
     elif alias in compat.mailers():
         backend = compat.mailer(alias)
-        if _queues_mail(type(backend)):
+        if queues_mail(type(backend)):
             raise SelfReferringBackend(alias)
     else:
         raise UnknownBackend(alias)
@@ -193,9 +97,9 @@ class ConnectionHandler(threading.local):
 
     def give_back(self) -> None:
         """Let other threads have the connections that are shared."""
-        for alias in list(self._held):
-            if self._shared is not None and option(alias, "MAX_CONNECTIONS") is not None:
-                self._shared.put(self._held.pop(alias))
+        for held in list(self._held.values()):
+            if self._shared is not None and held.is_shared:
+                self._shared.put(self._held.pop(held.alias))
 
     def is_open(self, alias: str) -> bool:
         """Return whether a connection is open already, which the server may have closed by now."""
@@ -226,29 +130,3 @@ class ConnectionHandler(threading.local):
 
 
 connections = ConnectionHandler()
-
-
-def _normalised(entry: Any) -> dict[str, Any]:
-    if isinstance(entry, str):
-        entry = {"BACKEND": entry}
-    return {"BACKEND": full_path(entry.get("BACKEND", SMTP)), "OPTIONS": entry.get("OPTIONS", {})}
-
-
-def full_path(name: str) -> str:
-    """Return the dotted path that a short name such as "smtp" or "smtp.EmailBackend" stands for."""
-    module, _, backend_class = name.partition(".")
-    if module in SHORT_NAMES and backend_class in ("", "EmailBackend"):
-        return f"django.core.mail.backends.{module}.EmailBackend"
-    return name
-
-
-def _queues_mail(backend_class: type) -> bool:
-    return bool(getattr(backend_class, QUEUES_MAIL, False))
-
-
-def _is_queue(path: str) -> bool:
-    """Return whether the backend at a path queues mail. A check names one that cannot be imported."""
-    try:
-        return _queues_mail(import_string(path))
-    except ImportError:
-        return False

@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..enums import FINISHED, HOLD, STATUS
-from ..models import Email, Worker
+from ..models import Attachment, Email, Worker
 from ..queue import brakes, claims, environment, liveness, outcomes
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
+from ..rendering.keeping import keep_as_sent
 from ..rendering.message import BuiltMessage, Parts, assemble, gather
 from . import recipients, smtp
 from .classify import classify_content, classify_opening, classify_refusal, classify_sending, longest_wait
@@ -43,20 +44,25 @@ SETTLE_AGAIN = 0.5  # seconds between tries to write an outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A mail on its way to a sending thread, with all that it needs from the database."""
+    """A mail on its way to a sending thread, with all that it needs from the database.
+
+    `turn` is the moment of the monotonic clock at which it may begin; None for any.
+    """
 
     email: Email
     alias: str
     parts: Parts
+    turn: float | None = None
 
 
-def prepare(email: Email, alias: str) -> Job | Fault:
+def prepare(email: Email, alias: str, attachments: list[Attachment] | None = None) -> Job | Fault:
     """Gather what an attempt by this backend needs; on the thread that may use the database.
 
-    A fault of the database is nobody's attempt, and raised.
+    `attachments` are those of the mail, where they are known already. A fault of the database is
+    nobody's attempt, and raised.
     """
     try:
-        return Job(email=email, alias=alias, parts=gather(email))
+        return Job(email=email, alias=alias, parts=gather(email, attachments))
     except (OperationalError, InterfaceError):
         raise
     except Exception as exception:  # whatever a template raises is this mail's fault alone
@@ -101,6 +107,8 @@ def _attempt_once(job: Job, connection: BaseEmailBackend | None) -> Receipt | Fa
 
 def _heard_again(receipt: Receipt, email: Email) -> Receipt:
     """Let the project say what the refusals of single recipients mean."""
+    if not receipt.refused:
+        return receipt
     refused = {
         mailbox: reclassified(
             smtplib.SMTPRecipientsRefused({mailbox: (fault.code or 0, (fault.answer or "").encode())}),
@@ -114,7 +122,7 @@ def _heard_again(receipt: Receipt, email: Email) -> Receipt:
 
 def _addressed(message: BuiltMessage, job: Job, backend: BaseEmailBackend) -> BuiltMessage:
     """Return a message without the recipients that are not to be asked again."""
-    if done := recipients.done_with(job.email.answers):
+    if job.email.answers and (done := recipients.done_with(job.email.answers)):
         if sends_by_envelope(backend):
             message.leave_out(done)
         else:
@@ -255,6 +263,8 @@ def _settle(email: Email, result: outcomes.Outcome, holder: Worker, log_level: i
     while True:
         try:
             outcomes.settle([(email, result)], holder, log_level, timezone.now())
+            if isinstance(result, Sent):
+                keep_as_sent([email], timezone.now())
             return
         except (OperationalError, InterfaceError) as fault:
             if connection.in_atomic_block or time.monotonic() > give_up_at:

@@ -1,14 +1,16 @@
 """A worker's mail and the rate limits: what goes now, what waits here for a moment, what goes back.
 
-Allowance is drawn for as many mails as there are idle threads, just before they are sent, so what is
-counted and what a server sees are about the same. What would have to wait for long goes back to the queue:
-mail of a backend that has used up its rate is not claimed until then; mail to such a domain is due later.
+Allowance is drawn for no more mails than can be sent soon, for each a moment of its own, its turn. So what is
+counted and what a server sees are about the same, and whoever is held up for a moment has mail to send. What
+would have to wait for long goes back to the queue: mail of a backend that has used up its rate is not claimed
+until then; mail to such a domain is due later.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -19,7 +21,7 @@ from ..models import Email
 from ..queue import limits
 from ..queue.brakes import clock_time
 from ..queue.lanes import PRIORITIES
-from ..queue.limits import Demand, Limit, Refusal
+from ..queue.limits import Demand, Grant, Limit, Refusal
 from ..queue.outcomes import Released
 from . import policies
 from .routes import Routes, Way
@@ -27,10 +29,11 @@ from .routes import Routes, Way
 # Seconds for which a worker keeps mail that is over the rate of its backend; a longer wait is for the queue.
 PATIENCE = 2.0
 # Of mail that is over the rate of a domain it keeps so many seconds' worth.
-KEEP = 0.5
+KEEP = limits.AHEAD
 TIDY_EVERY = 3600.0
-# After a refusal it waits so much longer than needed, to draw for several mails at once.
-FOR_COMPANY = 0.03
+# After a refusal it waits so much longer than needed, to draw for several mails at once. What was drawn ahead
+# is sent meanwhile.
+FOR_COMPANY = limits.AHEAD / 4
 LONGEST_KEY = 255  # characters in the column for the key of a limit
 
 URGENT = [priority for priority in PRIORITIES if priority is not None and priority >= PRIORITY.high]
@@ -56,8 +59,24 @@ def demand(email: Email, alias: str, part: float) -> Demand:
 
 
 def is_within_limits(email: Email, way: Way) -> bool:
-    """Draw allowance for one mail. Returns whether there was any."""
-    return limits.draw([demand(email, way.alias, way.part)]) == [None]
+    """Draw allowance for one mail. Returns whether there was any, at the moment for which it is given."""
+    (verdict,) = limits.draw([demand(email, way.alias, way.part)])
+    if isinstance(verdict, Refusal):
+        return False
+    time.sleep(verdict.seconds or 0.0)
+    return True
+
+
+@dataclass
+class Sorted:
+    """A worker's mail by what is to be done with it. What is nowhere waits."""
+
+    go: list[Email] = field(default_factory=list)
+    back: list[tuple[Email, Released]] = field(default_factory=list)
+    # To draw for, with the alias of the backend.
+    to_ask: list[tuple[Email, str, Demand]] = field(default_factory=list)
+    # By limit, how many are over it.
+    over: Counter[str] = field(default_factory=Counter)
 
 
 class Pacer:
@@ -75,15 +94,17 @@ class Pacer:
         self._not_before: dict[tuple[str, bool], float] = {}
         # By limit of a domain, the moment to which its last mail was put off.
         self._put_off: dict[str, float] = {}
+        # By mail, the moment for which allowance was drawn.
+        self._turns: dict[int, float] = {}
         self._tidy_at = 0.0
         self._resting = 0
         self._rest_until = 0.0
 
-    def admit(self, waiting: deque[Email], idle: int) -> tuple[list[Email], list[tuple[Email, Released]]]:
-        """Take from `waiting` what may go now, and what is to go back to the queue.
+    def admit(self, waiting: deque[Email], room: int) -> tuple[list[Email], list[tuple[Email, Released]]]:
+        """Take from `waiting` what may go now or soon, and what is to go back to the queue.
 
         Args:
-            idle: How many mails could be sent at this moment; no more are asked for.
+            room: How many mails can be taken in hand at this moment; no more are asked for.
         """
         if not policies.any_rates():
             everything = list(waiting)
@@ -93,37 +114,52 @@ class Pacer:
         now = time.monotonic()
         if now < self._rest_until and len(waiting) == self._resting:
             return [], []
-        go: list[Email] = []
-        back: list[tuple[Email, Released]] = []
-        asked: list[tuple[Email, str, Demand]] = []
-        kept: Counter[str] = Counter()
-        for email in waiting:
-            alias = self._routes.by(email)
-            wants = demand(email, alias, self._routes.brakes.part(alias, timezone.now())) if alias else None
-            if alias is None or wants is None or not wants.limits:
-                go.append(email)
-            elif self._is_closed(alias, now, urgent=wants.urgent):
-                back.append((email, Released(backend=alias)))
-            elif blocking := self._blocking(wants, now):
-                if later := self._later(blocking, alias, kept, now):
-                    back.append((email, Released(backend=alias, at=later)))
-            elif len(asked) < idle:
-                asked.append((email, alias, wants))
-        for (email, alias, wants), refusal in zip(
-            asked, limits.draw([wants for _, _, wants in asked]), strict=True
-        ):
-            if refusal is None:
-                go.append(email)
-            elif released := self._refused(alias, wants, refusal, now):
-                back.append((email, released))
-        gone = {email.pk for email in go} | {email.pk for email, _ in back}
+        by_fate = self._sort(waiting, room, now)
+        self._ask(by_fate, now)
+        gone = {email.pk for email in by_fate.go} | {email.pk for email, _ in by_fate.back}
         staying = [email for email in waiting if email.pk not in gone]
         waiting.clear()
         waiting.extend(staying)
         # As long as all of it waits for allowance, there is nothing to look at.
         self._resting = len(staying)
-        self._rest_until = 0.0 if go or back or not kept else now + FOR_COMPANY / 2
-        return go, back
+        self._rest_until = 0.0 if gone or not by_fate.over else now + FOR_COMPANY / 2
+        return by_fate.go, by_fate.back
+
+    def turn_of(self, email: Email) -> float | None:
+        """Return the moment for which allowance was drawn, of the monotonic clock; None where none was.
+
+        It is told once.
+        """
+        return self._turns.pop(email.pk, None)
+
+    def _sort(self, waiting: deque[Email], room: int, now: float) -> Sorted:
+        """See what needs no allowance, what must wait for it, and for which mails to ask."""
+        by_fate = Sorted()
+        for email in waiting:
+            alias = self._routes.by(email)
+            wants = demand(email, alias, self._routes.brakes.part(alias, timezone.now())) if alias else None
+            if alias is None or wants is None or not wants.limits:
+                by_fate.go.append(email)
+            elif self._is_closed(alias, now, urgent=wants.urgent):
+                by_fate.back.append((email, Released(backend=alias)))
+            elif blocking := self._blocking(wants, now):
+                if later := self._later(blocking, alias, by_fate.over, now):
+                    by_fate.back.append((email, Released(backend=alias, at=later)))
+            elif len(by_fate.to_ask) < room:
+                by_fate.to_ask.append((email, alias, wants))
+        return by_fate
+
+    def _ask(self, by_fate: Sorted, now: float) -> None:
+        """Draw allowance for the mails that are to be asked for."""
+        verdicts = limits.draw([wants for _, _, wants in by_fate.to_ask])
+        drawn_at = time.monotonic()
+        for (email, alias, wants), verdict in zip(by_fate.to_ask, verdicts, strict=True):
+            if isinstance(verdict, Grant):
+                if verdict.seconds is not None:
+                    self._turns[email.pk] = drawn_at + verdict.seconds
+                by_fate.go.append(email)
+            elif released := self._refused(alias, wants, verdict, now):
+                by_fate.back.append((email, released))
 
     def claimable(self, *, urgent: bool) -> list[str]:
         """Return the aliases, as mail has them, whose mail may be claimed.
@@ -179,10 +215,10 @@ class Pacer:
             return Released(backend=alias)
         return Released(backend=alias, at=self._slot(refusal.limit, now, until))
 
-    def _later(self, limit: Limit, alias: str, kept: Counter[str], now: float) -> datetime | None:
+    def _later(self, limit: Limit, alias: str, over: Counter[str], now: float) -> datetime | None:
         """Return when a mail to a domain is to be due; None where it may wait here."""
-        kept[limit.key] += 1
-        if limit.key == alias or kept[limit.key] <= max(1, KEEP * _per_second(limit)):
+        over[limit.key] += 1
+        if limit.key == alias or over[limit.key] <= max(1, KEEP * _per_second(limit)):
             return None
         return self._slot(limit, now, now + KEEP)
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import ages
 from ..conf import conf
 from ..enums import UNKNOWN_POLICIES
 from ..exceptions import InvalidRate
@@ -41,6 +42,7 @@ REFUSALS: dict[str, Any] = {
     "RATE": partial(_refusal, parse_rates),
     "DOMAIN_RATE": partial(_refusal, _parse_domain_rates),
     "MAX_RETRIES": lambda value: "" if type(value) is int and value >= 0 else "is not 0 or more",
+    "MAX_AGE": lambda value: "" if isinstance(value, timedelta) else "is no timedelta",
     "MAX_CONNECTIONS": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
     "MAX_MESSAGES": lambda value: "" if type(value) is int and value > 0 else "is not 1 or more",
     "MAX_CONNECTION_AGE": lambda value: "" if isinstance(value, timedelta) else "is no timedelta",
@@ -77,9 +79,10 @@ def on_unknown(alias: str) -> str:
 
 def last_moment(email: Email) -> datetime | None:
     """Return when a mail is too old to be sent; None where it never is."""
-    if conf.MAX_AGE is None:
+    greatest = ages.greatest(email.backend_alias)
+    if greatest is None:
         return email.expires_at
-    too_old = (email.first_due_at or email.scheduled_time or email.created) + conf.MAX_AGE
+    too_old = (email.first_due_at or email.scheduled_time or email.created) + greatest
     return min(too_old, email.expires_at) if email.expires_at else too_old
 
 

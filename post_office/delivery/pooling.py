@@ -7,6 +7,7 @@ and then given to whichever thread needs it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -28,7 +29,13 @@ ASK_AFTER = 10.0
 
 @dataclass(eq=False)
 class Held:
-    """An open connection."""
+    """An open connection, to be used as its backend said when it was opened.
+
+    Attributes:
+        most_mails: None for any number.
+        idle_timeout, greatest_age: In seconds.
+        is_shared: It is lent for one mail.
+    """
 
     alias: str
     backend: BaseEmailBackend
@@ -36,19 +43,23 @@ class Held:
     used_at: float = field(default_factory=time.monotonic)
     mails: int = 0
 
+    def __post_init__(self) -> None:
+        idle: timedelta = option(self.alias, "IDLE_TIMEOUT") or IDLE_TIMEOUT
+        age: timedelta | None = option(self.alias, "MAX_CONNECTION_AGE")
+        self.most_mails: int | None = option(self.alias, "MAX_MESSAGES")
+        self.idle_timeout = idle.total_seconds()
+        self.greatest_age = math.inf if age is None else age.total_seconds()
+        self.is_shared = option(self.alias, "MAX_CONNECTIONS") is not None
+
     def is_fit(self) -> bool:
         """Return whether it may be used for one more mail."""
-        most = option(self.alias, "MAX_MESSAGES")
-        return not self.is_too_old() and (most is None or self.mails < most) and self._stands()
+        is_used_up = self.most_mails is not None and self.mails >= self.most_mails
+        return not is_used_up and not self.is_too_old() and self._stands()
 
     def is_too_old(self) -> bool:
         """Return whether it is to be closed even if no mail comes."""
         now = time.monotonic()
-        idle: timedelta = option(self.alias, "IDLE_TIMEOUT") or IDLE_TIMEOUT
-        age: timedelta | None = option(self.alias, "MAX_CONNECTION_AGE")
-        return now - self.used_at >= idle.total_seconds() or (
-            age is not None and now - self.opened_at >= age.total_seconds()
-        )
+        return now - self.used_at >= self.idle_timeout or now - self.opened_at >= self.greatest_age
 
     def use(self) -> BaseEmailBackend:
         """Return the backend, for one mail."""
@@ -85,13 +96,18 @@ class Shared:
     def enter(self, alias: str, wait: float | None) -> bool:
         """Take the right to use one connection; returns False where there is none within some seconds."""
         most = option(alias, "MAX_CONNECTIONS")
+        if most is None:
+            return True
         with self._changed:
-            if most is not None and not self._changed.wait_for(lambda: self._in_use[alias] < most, wait):
+            if not self._changed.wait_for(lambda: self._in_use[alias] < most, wait):
                 return False
             self._in_use[alias] += 1
             return True
 
     def leave(self, alias: str) -> None:
+        """Give the right back, where there is one to be given."""
+        if not self._in_use[alias]:
+            return
         with self._changed:
             self._in_use[alias] -= 1
             self._changed.notify_all()

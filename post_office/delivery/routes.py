@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from ..aliases import default_alias, delivering_alias, served_aliases
 from ..models import Email
 from ..queue import brakes, claims
 from ..queue.brakes import EVERYTHING, Brakes
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome
 from . import policies
-from .connections import alias_of, default_alias, delivering_alias, served_aliases
+from .connections import alias_of
 
 # Seconds after which the brakes are read again: what is paused by hand is to stand within one.
 READ_AGAIN = 0.5
@@ -81,6 +82,9 @@ class Routes:
     _read_not_before: float = 0.0
     # By alias: the mail by which this worker finds out whether the backend works again.
     _probes: dict[str, int] = field(default_factory=dict)
+    # By what mail has as its alias: the one that delivers it, as far as that was asked since the brakes
+    # were read.
+    _own: dict[str, str] = field(default_factory=dict)
     # Mails that go by another backend than their own.
     _detours: dict[int, str] = field(default_factory=dict)
 
@@ -89,8 +93,16 @@ class Routes:
         if time.monotonic() < self._read_not_before:
             return False
         self.brakes = brakes.read()
+        self._own.clear()
         self._read_not_before = time.monotonic() + READ_AGAIN
         return True
+
+    def own(self, email: Email) -> str:
+        """Return the alias that delivers a mail as long as it is in order."""
+        alias = self._own.get(email.backend_alias)
+        if alias is None:
+            alias = self._own[email.backend_alias] = alias_of(email)
+        return alias
 
     def serving(self) -> list[tuple[str, str]]:
         """Return the aliases whose mail can go now, each with the one by which it does.
@@ -106,7 +118,7 @@ class Routes:
 
     def by(self, email: Email) -> str | None:
         """Return the alias by which to send a mail; None where it is to wait."""
-        own = alias_of(email)
+        own = self.own(email)
         if self._probes.get(own) == email.pk:
             return own
         alias = route(own, self.brakes)
@@ -116,7 +128,7 @@ class Routes:
 
     def used_by(self, email: Email) -> str:
         """Return the alias that a mail was given to."""
-        return self._detours.get(email.pk) or alias_of(email)
+        return self._detours.get(email.pk) or self.own(email)
 
     def may_begin(self, email: Email, alias: str) -> bool:
         """Return whether a mail on its way may still go by this backend; for any thread."""
@@ -170,7 +182,7 @@ class Routes:
 
     def abandon_probe(self, email: Email) -> None:
         """Let another mail be the probe where it was this one, which never came as far as the backend."""
-        own = alias_of(email)
+        own = self.own(email)
         if self._probes.get(own) == email.pk:
             del self._probes[own]
             brakes.give_probe_back(own)

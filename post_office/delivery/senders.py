@@ -5,9 +5,12 @@ They use no database. What a thread has taken is in flight; what still waits can
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from django.db import connections as databases
 
@@ -19,6 +22,7 @@ from .deliver import Job
 from .faults import Fault
 from .pooling import Shared
 from .receipts import Receipt
+from .turns import Turns
 
 LOOK_AT_IDLE = 1.0  # seconds between looks of a thread that has nothing to do
 TURN = 0.05  # seconds to wait for a connection where a backend may have few
@@ -38,7 +42,12 @@ class Senders:
     def __init__(self, threads: int, send: Callable[[Job], Result]) -> None:
         self._send = send
         self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Email, Result]] = queue.SimpleQueue()
+        self._turns: Turns[Job] = Turns(self._todo.put)
+        self._done: deque[tuple[Email, Result]] = deque()
+        # Of what is done, how much the main thread waits for; and how it is woken then. To wake it for
+        # each mail would cost more than to send one.
+        self._wanted = math.inf
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         # Mails given and not handed back yet.
         self.in_hand = 0
         self._shared = Shared()
@@ -51,32 +60,39 @@ class Senders:
             thread.start()
 
     @property
-    def want_more(self) -> bool:
-        """Whether fewer mails wait than there are threads."""
-        return self._todo.qsize() < len(self._threads)
-
-    @property
-    def have_results(self) -> bool:
-        return not self._done.empty()
+    def waiting(self) -> int:
+        """How many mails wait for their turn."""
+        return len(self._turns)
 
     def give(self, job: Job) -> None:
+        """Let a thread send this, as soon as one is free and its turn has come."""
         self.in_hand += 1
-        self._todo.put(job)
+        if job.turn is None:
+            self._todo.put(job)
+        else:
+            self._turns.put(job, job.turn)
 
-    def results(self, wait: float) -> Iterator[tuple[Email, Result]]:
-        """Yield what is done; the first may be waited for, for some seconds."""
-        while self.in_hand:
-            try:
-                done = self._done.get(timeout=wait) if wait else self._done.get_nowait()
-            except queue.Empty:
-                return
+    def wait(self, count: int, seconds: float) -> None:
+        """Return when so many mails are done, all that are in hand, one with a fault, or the time is over."""
+        self._wanted = min(count, self.in_hand)
+        # What is done from here on rings. A fault has done so before.
+        if len(self._done) < self._wanted:
+            with suppress(queue.Empty):
+                self._bell.get(timeout=seconds)
+        self._wanted = math.inf
+        while not self._bell.empty():
+            self._bell.get_nowait()
+
+    def results(self) -> Iterator[tuple[Email, Result]]:
+        """Yield what is done."""
+        while self._done:
             self.in_hand -= 1
-            yield done
-            wait = 0
+            yield self._done.popleft()
 
     def take_back(self) -> list[Email]:
         """Return the mails that no thread has begun; they are no longer in hand."""
-        taken: list[Email] = []
+        taken = [job.email for job in self._turns.take_back()]
+        self.in_hand -= len(taken)
         while True:
             try:
                 job = self._todo.get_nowait()
@@ -89,12 +105,13 @@ class Senders:
     def finish(self) -> Iterator[tuple[Email, Result]]:
         """End the threads when they have done what was given to them; yield the last results."""
         self._finishing = True
+        self._turns.end()
         for _ in self._threads:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
         self._shared.close()
-        yield from self.results(wait=0)
+        yield from self.results()
 
     def _next(self) -> Job | None:
         while True:
@@ -113,7 +130,10 @@ class Senders:
             connections.give_back()
         finally:
             self._shared.leave(job.alias)
-        self._done.put((job.email, result))
+        self._done.append((job.email, result))
+        # A fault may be the backend's, whom no other mail is to trouble then.
+        if len(self._done) >= self._wanted or isinstance(result, Fault):
+            self._bell.put(None)
 
     def _try(self, job: Job) -> Result:
         """Send, and hand something back whatever happens: a mail without an outcome would be waited

@@ -1,8 +1,8 @@
 """One mail's SMTP transaction over the open connection of Django's own SMTP backend (RFC 5321).
 
 Django's `send_messages` cannot say which recipients a server refused, nor whether a connection broke
-before the server had the whole mail or after. This does the same, command for command and byte for
-byte, and hears each answer. For that backend only: a subclass may have changed what sending means.
+before the server had the whole mail or after. This does the same, byte for byte where the mail is
+concerned, and hears each answer. For that backend only: a subclass may have changed what sending means.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
-from .. import compat
 from ..addresses import bare_address
+from ..rendering.serialise import serialise
+from .dialogue import DATA, Dialogue, mail_from, rcpt_to, reply
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -29,6 +30,7 @@ logger = logging.getLogger("post_office")
 
 SERVICE_CLOSES = 421  # RFC 5321, section 3.8: the server closes the connection with it
 GO_AHEAD = 354  # the answer to DATA
+DOT = b".\r\n"
 
 # What a server said of the recipients that it refused: {mailbox: (code, text)}.
 Refusals = dict[str, tuple[int, bytes]]
@@ -67,9 +69,11 @@ def hears_each_answer(backend: BaseEmailBackend) -> TypeIs[SMTPBackend]:
 
 def letter(message: EmailMessage, backend: SMTPBackend) -> Letter:
     """Return what Django's backend would send. Raises ValueError for an address that it refuses."""
-    sender, recipients, content = compat.smtp_form(message, backend)
+    sender, recipients = serialise.envelope(message, backend)
     known = [bare_address(str(mailbox)) for mailbox in message.recipients()]
-    return Letter(sender=sender, recipients=list(zip(known, recipients, strict=True)), content=content)
+    return Letter(
+        sender=sender, recipients=list(zip(known, recipients, strict=True)), content=serialise(message)
+    )
 
 
 def transmit(letter: Letter, backend: SMTPBackend) -> Refusals:
@@ -113,23 +117,28 @@ def close(backend: BaseEmailBackend) -> None:
 
 
 def _envelope(server: smtplib.SMTP, letter: Letter) -> Refusals:
+    """Say whom the mail is from and for, until the server wants its content."""
     server.ehlo_or_helo_if_needed()
-    options = [f"size={len(letter.content)}"] if server.has_extn("size") else []
-    code, answer = _readable(server, server.mail(letter.sender, options))
+    recipients = [rcpt_to(address) for _, address in letter.recipients]
+    dialogue = Dialogue(server, [mail_from(server, letter.sender, len(letter.content)), *recipients, DATA])
+    code, answer = dialogue.hear()
     if not _is_success(code):
-        _give_up(server, smtplib.SMTPSenderRefused(code, answer, letter.sender), code)
+        _give_up(dialogue, smtplib.SMTPSenderRefused(code, answer, letter.sender), code)
     refused: Refusals = {}
     accepted: set[str] = set()
-    for mailbox, address in letter.recipients:
-        code, answer = _readable(server, server.rcpt(address))
+    for mailbox, _ in letter.recipients:
+        code, answer = dialogue.hear()
         if _is_success(code):
             accepted.add(mailbox)
         else:
             refused[mailbox] = code, answer
         if code == SERVICE_CLOSES:
-            _give_up(server, smtplib.SMTPRecipientsRefused(refused), code)
+            _give_up(dialogue, smtplib.SMTPRecipientsRefused(refused), code)
     if not accepted:
-        _give_up(server, smtplib.SMTPRecipientsRefused(refused), code)
+        _give_up(dialogue, smtplib.SMTPRecipientsRefused(refused), code)
+    code, answer = dialogue.hear()
+    if code != GO_AHEAD:
+        _give_up(dialogue, smtplib.SMTPDataError(code, answer), code)
     # One mailbox may stand in To and in Cc.
     return {mailbox: refusal for mailbox, refusal in refused.items() if mailbox not in accepted}
 
@@ -139,21 +148,19 @@ def _content(server: smtplib.SMTP, content: bytes) -> None:
 
     What fails here has not reached the server: the dot is in the last bytes that are sent.
     """
-    code, answer = _readable(server, server.docmd("data"))
-    if code != GO_AHEAD:
-        _give_up(server, smtplib.SMTPDataError(code, answer), code)
-    dotted = re.sub(rb"(?m)^\.", b"..", content)
-    server.send(dotted + (b".\r\n" if dotted.endswith(b"\r\n") else b"\r\n.\r\n"))
+    if content.startswith(b".") or b"\n." in content:
+        content = re.sub(rb"(?m)^\.", b"..", content)
+    server.send(content + (DOT if content.endswith(b"\r\n") else b"\r\n" + DOT))
 
 
 def _acceptance(server: smtplib.SMTP) -> None:
     try:
-        code, answer = _readable(server, server.getreply())
+        code, answer = reply(server)
     except smtplib.SMTPException as fault:
         server.close()
         raise Unanswered(fault) from fault
     if code >= 400:
-        _give_up(server, smtplib.SMTPDataError(code, answer), code)
+        _give_up(Dialogue(server, []), smtplib.SMTPDataError(code, answer), code)
     if not _is_success(code):
         server.close()
         raise Unanswered(f"it answered {code}")
@@ -163,21 +170,29 @@ def _is_success(code: int) -> bool:
     return 200 <= code < 300
 
 
-def _readable(server: smtplib.SMTP, reply: tuple[int, bytes]) -> tuple[int, bytes]:
-    """Return a reply that is one. After any other, nobody knows what an answer belongs to."""
-    if reply[0] < 200:
-        server.close()
-        raise smtplib.SMTPServerDisconnected(f"the answer cannot be understood: {reply[1]!r}")
-    return reply
-
-
-def _give_up(server: smtplib.SMTP, refusal: Exception, code: int) -> None:
+def _give_up(dialogue: Dialogue, refusal: Exception, code: int) -> NoReturn:
     """End the transaction, and raise the refusal."""
     if code == SERVICE_CLOSES:
-        server.close()
+        dialogue.server.close()
     else:
         try:
-            server.rset()
+            _reset(dialogue)
         except smtplib.SMTPServerDisconnected:
             pass  # the next command will find out
     raise refusal
+
+
+def _reset(dialogue: Dialogue) -> None:
+    """Make the connection ready for another mail, after the replies to what was said already.
+
+    A server that refused all recipients may want the content all the same: it gets none (RFC 2920,
+    section 3.1). One that refused the sender, and has recipients now, could deliver that nothing.
+    """
+    codes = [code for code, _ in dialogue.hear_out()]
+    if SERVICE_CLOSES in codes or (GO_AHEAD in codes and any(map(_is_success, codes))):
+        dialogue.server.close()
+    elif GO_AHEAD in codes:
+        dialogue.server.send(DOT)
+        reply(dialogue.server)
+    else:
+        dialogue.server.rset()

@@ -21,11 +21,11 @@ from django.db import Error as DatabaseFault
 from django.db import connections as databases
 from django.utils import timezone
 
+from ..aliases import served_aliases
 from ..conf import conf
 from ..models import Dispatcher
 from ..queue import claims, dispatchers, environment
 from ..queue.outcomes import Settled
-from .connections import served_aliases
 from .crew import Crew, Member, database_names, refuse_impossible_processes
 from .process import STOP_SIGNALS, Orders
 from .worker import WorkerLoop

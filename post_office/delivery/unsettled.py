@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from ..models import Email, Worker
 from ..queue import outcomes
-from ..queue.outcomes import Outcome, Settled
+from ..queue.outcomes import Outcome, Sent, Settled
+from ..rendering.keeping import keep_as_sent
 
 logger = logging.getLogger("post_office")
 
@@ -40,6 +41,17 @@ class Unsettled:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    @property
+    def room(self) -> int:
+        """How many more are enough to be written."""
+        return SETTLE_AT - len(self._pairs)
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds to wait for them."""
+        waited = time.monotonic() - self._oldest if self._pairs else 0.0
+        return max(SETTLE_AFTER - waited, 0.0)
 
     @property
     def is_full(self) -> bool:
@@ -81,6 +93,9 @@ class Unsettled:
                 self._write([pair], worker, log_level=0)
 
     def _write(self, pairs: list[tuple[Email, Outcome]], worker: Worker, log_level: int) -> None:
-        settled = outcomes.settle(pairs, worker, log_level, timezone.now())
-        self._pairs = [pair for pair in self._pairs if pair not in pairs]
+        now = timezone.now()
+        settled = outcomes.settle(pairs, worker, log_level, now)
+        written = {id(pair) for pair in pairs}
+        self._pairs = [pair for pair in self._pairs if id(pair) not in written]
+        keep_as_sent([email for email, outcome in pairs if isinstance(outcome, Sent)], now)
         self.on_settled(settled)

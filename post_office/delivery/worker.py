@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,10 +22,11 @@ from django.db import connections as databases
 from django.utils import timezone
 
 from ..conf import conf
-from ..models import Email, Worker
-from ..queue import claims, liveness
+from ..models import Attachment, Email, Worker
+from ..queue import claims, clocks, liveness
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
+from ..rendering import attachments
 from .classify import Fault, Kind
 from .connections import alias_of
 from .deliver import Job, attempt, outcome, prepare
@@ -33,7 +34,7 @@ from .line import READY, Line
 from .pacing import URGENT, Pacer
 from .routes import Routes
 from .senders import Result, Senders
-from .unsettled import SETTLE_AFTER, Unsettled
+from .unsettled import SETTLE_AFTER, SETTLE_AT, Unsettled
 
 logger = logging.getLogger("post_office")
 
@@ -76,6 +77,8 @@ class WorkerLoop:
         self._claimed: deque[Email] = deque()
         # Within the rate limits, to be sent now.
         self._ready: deque[Email] = deque()
+        # Of mail that is held and not prepared yet, by its key.
+        self._attachments: dict[int, list[Attachment]] = {}
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._database_rests_until = 0.0
         self._claim_not_before = 0.0
@@ -116,9 +119,9 @@ class WorkerLoop:
         if not self.stopping and self.should_stop():
             self._stop()
         self._look_at_brakes()
-        self._claim_if_wanted()
-        self._admit()
         self._feed()
+        if self._claim_if_wanted():
+            self._feed()
         self._collect()
         self._settle_if_due()
         if self._database_rests and not self._senders.in_hand:
@@ -170,19 +173,26 @@ class WorkerLoop:
 
     # --- claim --------------------------------------------------------------------------------
 
-    def _claim_if_wanted(self) -> None:
+    def _claim_if_wanted(self) -> bool:
+        """Claim mail while the threads have the last of what is held. Returns whether any came."""
         if self.calls is not None and self.calls.was_called():
             self._claim_not_before = 0.0
         too_soon = time.monotonic() < self._claim_not_before or self._database_rests
         if self.stopping or self._limit_is_reached or too_soon:
-            return
-        room = self._window() - self._held
-        if room <= self._held or self._held >= self._claim_below:
-            return
+            return False
+        # What only waits for its turn must not keep us from mail that can go.
+        held = self._held - self._senders.waiting
+        room = self._window() - held
+        if self._ready or room <= 0 or self._held >= self._claim_below:
+            return False
+        # Much at a time; but no thread is to wait for that.
+        if held >= self.threads and room <= held:
+            return False
         got = self._claim(room)
         self._claim_below = max(self._held, 1) if self._claimer.is_over else math.inf
         if got < room and self._held and not self._claimer.is_over:
             self._claim_not_before = time.monotonic() + LOOK_AGAIN
+        return got > 0
 
     def _claim(self, room: int) -> int:
         """Claim up to `room` mails; returns how many came."""
@@ -220,6 +230,8 @@ class WorkerLoop:
     def _accept(self, claimed: list[Email]) -> None:
         self._claimed.extend(claimed)
         self._accepted += len(claimed)
+        if claimed:
+            self._attachments |= attachments.of_each(claimed)
 
     def _window(self) -> int:
         """Return how much to hold: a second's worth, so that urgent mail need not wait for more."""
@@ -232,18 +244,25 @@ class WorkerLoop:
     # --- send ---------------------------------------------------------------------------------
 
     @property
-    def _may_feed(self) -> bool:
-        """Prepare mail a little ahead of the threads, and none while many outcomes wait."""
-        return bool(self._ready) and self._senders.want_more and not self._unsettled.is_full
+    def _room(self) -> int:
+        """Return for how many mails to draw allowance: some ahead of the threads, and not one by one."""
+        room = 2 * self.threads - self._senders.in_hand - len(self._ready)
+        return room if room >= self.threads else 0
+
+    @property
+    def _room_in_hand(self) -> int:
+        """Return how many more mails may be given to the threads.
+
+        Were the database to stand still now, so many could be sent and not written down, and no more.
+        """
+        return 2 * self.threads + SETTLE_AT - self._senders.in_hand - len(self._unsettled)
 
     def _admit(self) -> None:
         """See what may go now within the rate limits."""
         if not self._claimed or self._database_rests:
             return
         try:
-            go, back = self._pacer.admit(
-                self._claimed, self.threads - self._senders.in_hand - len(self._ready)
-            )
+            go, back = self._pacer.admit(self._claimed, self._room)
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("draw allowance", fault)
             return
@@ -252,13 +271,14 @@ class WorkerLoop:
             self._note(email, released)
 
     def _feed(self) -> None:
-        while self._may_feed:
+        """Give the threads as much as they may have."""
+        self._admit()
+        for _ in range(min(self._room_in_hand, len(self._ready))):
             self._prepare(self._ready.popleft())
-            if self._senders.have_results:
-                return
 
     def _prepare(self, email: Email) -> None:
         """Give one mail to the threads, or back to the queue where it is not to go now."""
+        turn = self._pacer.turn_of(email)
         # What expired since it was claimed is for the next claim to say so.
         expired = email.expires_at is not None and email.expires_at <= timezone.now()
         alias = self._routes.by(email)
@@ -266,13 +286,13 @@ class WorkerLoop:
             self._note(email, Released(backend=alias_of(email)))
             return
         try:
-            job = prepare(email, alias)
+            job = prepare(email, alias, self._attachments.pop(email.pk, None))
         except (OperationalError, InterfaceError) as fault:
             self._note(email, Released(backend=alias_of(email)))
             self._database_failed("prepare a mail", fault)
             return
         if isinstance(job, Job):
-            self._senders.give(job)
+            self._senders.give(job if turn is None else replace(job, turn=turn))
         else:
             self._routes.abandon_probe(email)
             self._note(email, job)
@@ -280,16 +300,21 @@ class WorkerLoop:
     def _send(self, job: Job) -> Result:
         """Send one mail; on a sending thread."""
         # A process that was suspended may have been taken for dead meanwhile.
-        out_of_touch = liveness.clock() - self._beat_at > conf.LEASE_DURATION.total_seconds() / 2
+        out_of_touch = liveness.clock() > self._trusted_until
         if self.stopping or out_of_touch or not self._routes.may_begin(job.email, job.alias):
             return Released(backend=job.alias)
         return attempt(job)
 
     def _collect(self) -> None:
-        for email, result in self._senders.results(wait=0 if self._may_feed else SETTLE_AFTER):
+        """Take in what the threads have done, when it is enough to be worth it."""
+        if self._database_rests:
+            self._senders.wait(self._senders.in_hand, SETTLE_AFTER)
+        elif not self._unsettled.is_full:
+            # Mail that waits for an idle thread waits for nothing else.
+            each_counts = bool(self._claimed) or self._claimer.is_over
+            self._senders.wait(1 if each_counts else self._unsettled.room, self._unsettled.patience)
+        for email, result in self._senders.results():
             self._note(email, result)
-            if self._unsettled.is_full:
-                return
 
     # --- settle -------------------------------------------------------------------------------
 
@@ -302,6 +327,7 @@ class WorkerLoop:
             decided = outcome(email, result, timezone.now(), self._rng, alias=alias)
         else:
             decided = result
+        self._attachments.pop(email.pk, None)
         self._unsettled.add(email, decided)
         self._learn(email, decided)
 
@@ -444,10 +470,13 @@ class WorkerLoop:
     def _arrive(self) -> bool:
         """Make our row, and free what the dead held. A worker that stays waits for a database that is
         away; returns False where it is told to stop meanwhile."""
+        has_row = False
         while True:
             try:
-                self._register()
-                self._observer.free_dead(self.row)
+                if not has_row:  # a second one would stay behind
+                    self._register()
+                    has_row = True
+                self._look_after_others()
                 return True
             except (OperationalError, InterfaceError) as fault:
                 if self.calls is None:
@@ -462,7 +491,12 @@ class WorkerLoop:
         before = liveness.clock()
         self.row = liveness.register(timezone.now(), self.dispatcher_id)
         self._claimer = claims.Claimer(self.row, self._priorities)
-        self._beat_at = before
+        self._has_beaten(before)
+
+    def _has_beaten(self, at: float) -> None:
+        self._beat_at = at
+        # Others may take us for dead some time after that.
+        self._trusted_until = at + conf.LEASE_DURATION.total_seconds() / 2
 
     def _beat_if_due(self) -> None:
         # The moment before, not after: the answer of the database may be old when we read it, if this
@@ -473,12 +507,17 @@ class WorkerLoop:
         try:
             alive = liveness.beat(self.row, timezone.now())
             if alive:
-                self._beat_at = before
-                self._observer.free_dead(self.row)
+                self._has_beaten(before)
+                self._look_after_others()
             else:
                 self._start_anew()
         except (OperationalError, InterfaceError) as fault:
             self._database_failed("show that we live", fault)
+
+    def _look_after_others(self) -> None:
+        """See to mail that nobody would claim: that of the dead, and that of clocks which are wrong."""
+        self._observer.free_dead(self.row)
+        clocks.bring_back(timezone.now())
 
     def _start_anew(self) -> None:
         """Others have our mail by now. What is in flight is settled in vain, and says so."""
@@ -487,7 +526,8 @@ class WorkerLoop:
         self._ready.clear()
         self._routes.forget_probes()
         while self._senders.in_hand:
-            for email, result in self._senders.results(wait=SETTLE_AFTER):
+            self._senders.wait(1, SETTLE_AFTER)
+            for email, result in self._senders.results():
                 self._note(email, result)
         if self._unsettled:
             self._unsettled.settle(self.row)

@@ -5,7 +5,8 @@ for a while that grows with every fault. After that one worker of all, as one UP
 with one mail; what comes of that opens the backend for everybody, or closes it for longer.
 
 The state is rows that all processes and hosts read, so a mail waits by not being claimed. Moments are of
-the hosts' own clocks: one that is a second ahead probes a second early, and that is all.
+the hosts' own clocks: one that is a second ahead probes a second early, and that is all. A moment that is
+further away than any pause is long was noted by a clock that was wrong, and counts as past.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Brakes:
     def is_probed(self, alias: str, now: datetime) -> bool:
         """Return whether a worker is finding that out."""
         state = self.states.get(alias)
-        return bool(state and state.probing_until and state.probing_until > now) and not self.is_paused(alias)
+        until = state.probing_until if state else None
+        probed = until is not None and not _is_past(until, now, conf.LEASE_DURATION)
+        return probed and not self.is_paused(alias)
 
     def part(self, alias: str, now: datetime) -> float:
         """Return which part of its rate a backend is to get; 1 unless its server wanted less lately."""
@@ -93,7 +96,25 @@ class Brakes:
 
     def _has_waited(self, alias: str, now: datetime) -> bool:
         until = self.states[alias].out_of_order_until if alias in self.states else None
-        return until is not None and until <= now and not self.is_paused(alias)
+        waited = until is not None and _is_past(until, now, _longest_pause())
+        return waited and not self.is_paused(alias)
+
+
+def _longest_pause() -> timedelta:
+    return max(conf.BACKEND_PAUSE, conf.BACKEND_MAX_PAUSE)
+
+
+def _is_past(moment: datetime, now: datetime, longest: timedelta) -> bool:
+    """Return whether a moment has come that was `longest` away when it was noted, or less.
+
+    Twice that is allowed for, as clocks differ a little.
+    """
+    return moment <= now or moment > now + 2 * longest
+
+
+def _past(column: str, now: datetime, longest: timedelta) -> Q:
+    """The same of a column."""
+    return Q(**{f"{column}__lte": now}) | Q(**{f"{column}__gt": now + 2 * longest})
 
 
 def read() -> Brakes:
@@ -153,8 +174,9 @@ def take_probe(alias: str, now: datetime) -> bool:
 
     It ends with `learn()`, or when its worker has been silent for a lease.
     """
-    free = Q(probing_until__isnull=True) | Q(probing_until__lte=now)
-    waited = _states().filter(free, alias=alias, out_of_order_until__lte=now, paused_at__isnull=True)
+    free = Q(probing_until__isnull=True) | _past("probing_until", now, conf.LEASE_DURATION)
+    over = _past("out_of_order_until", now, _longest_pause())
+    waited = _states().filter(free, over, alias=alias, paused_at__isnull=True)
     return bool(waited.update(probing_until=now + conf.LEASE_DURATION))
 
 

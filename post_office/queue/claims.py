@@ -16,7 +16,7 @@ from django.db.models import F, Q
 
 from ..conf import PostOfficeSettings, conf
 from ..enums import HOLD
-from ..models import Email, Worker
+from ..models import Email, EmailTemplate, Worker
 from ..querysets import EmailQuerySet
 from . import liveness, outcomes
 from .lanes import PRIORITIES, occupied
@@ -67,16 +67,17 @@ class Claimer:
         self._last = now
         self._give_strays_back()
         self._strays.append(now)
-        taken: list[int] = []
+        taken: list[Email] = []
         self._has_suspect = self._has_suspect and self.in_company
         self.is_over = self._has_suspect
         for rows in self._in_order(aliases, now):
             if len(taken) >= limit or self.is_over:
                 break
             taken += self._take(rows, limit - len(taken), now)
-        mine = self._mine(taken, now) if taken else []
         self._strays.clear()
-        return mine
+        if by_lanes():
+            taken.sort(key=_turn)
+        return _with_templates(taken)
 
     def _give_strays_back(self) -> None:
         """Free what an earlier claim took before it met a fault of the database."""
@@ -100,57 +101,69 @@ class Claimer:
         for lane in occupied(in_turn, now, self.priorities):
             yield lane.rows()
 
-    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[int]:
+    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[Email]:
         """Claim from one lane; expire what is found past its time, and look behind it."""
-        taken: list[int] = []
-        while len(taken) < limit:
-            wanted = limit - len(taken)
-            head = list(rows.due(now).unheld().values_list("pk", flat=True)[:wanted])
-            late = list(rows.expired(now).filter(pk__in=head).values_list("pk", flat=True)) if head else []
-            outcomes.expire(late, now)
-            got = self._hold(rows.claimable(now), wanted, now) if len(late) < len(head) else []
+        taken: list[Email] = []
+        late: list[int] = [0]
+        while late and len(taken) < limit and not self.is_over:
+            got, late = self._hold(rows, limit - len(taken), now)
             taken += got
-            if not late or self.is_over:
-                break
+            if late:
+                outcomes.expire(late, now)
         return taken
 
-    def _hold(self, claimable: EmailQuerySet, limit: int, now: datetime) -> list[int]:
-        """Mark rows as ours; returns the keys of all that may be."""
-        connection = connections[claimable.db]
-        candidates = claimable.values_list("pk", "claims", "on_unknown")
-        with transaction.atomic(using=claimable.db):
+    def _hold(self, rows: EmailQuerySet, limit: int, now: datetime) -> tuple[list[Email], list[int]]:
+        """Mark the first of these rows as ours. Returns them, and the keys of those past their time."""
+        waiting = rows.due(now).unheld().marked_late(now)
+        connection = connections[waiting.db]
+        with transaction.atomic(using=waiting.db):
             liveness.hold_row(self.worker)
             if connection.features.has_select_for_update_skip_locked:
                 # A custom order may join other tables, which are not to be locked.
                 of = ("self",) if connection.features.has_select_for_update_of else ()
-                candidates = candidates.select_for_update(skip_locked=True, of=of)
-            pks = list(self._with_care(candidates[:limit]))
+                waiting = waiting.select_for_update(skip_locked=True, of=of)
+            head = list(waiting[:limit])
+            emails = list(self._with_care(email for email in head if not email.is_late))
             # The predicate again: a database without these locks may have given a row to another.
-            Email.objects.using(claimable.db).filter(pk__in=pks).claimable(now).update(
-                worker=self.worker, claimed_at=now, claims=F("claims") + 1
-            )
-        return pks
+            mine = Email.objects.using(waiting.db).filter(pk__in=[email.pk for email in emails])
+            free = mine.unfinished().unheld()
+            held = free.update(worker=self.worker, claimed_at=now, claims=F("claims") + 1)
+            if held < len(emails):
+                got = set(mine.held_by(self.worker.pk).filter(claimed_at=now).values_list("pk", flat=True))
+                emails = [email for email in emails if email.pk in got]
+        for email in emails:
+            email.worker_id, email.claimed_at, email.claims = self.worker.pk, now, email.claims + 1
+        return emails, [email.pk for email in head if email.is_late]
 
-    def _with_care(self, candidates: Iterable[tuple[int, int, str | None]]) -> Iterator[int]:
+    def _with_care(self, candidates: Iterable[Email]) -> Iterator[Email]:
         """Yield of these, in their order, what may be claimed now."""
-        for pk, claims, on_unknown in candidates:
-            is_suspect = claims > 0 and claims >= conf.MAX_CLAIMS - 1
-            no_thread = on_unknown == HOLD and self.threads is not None and self.threads <= 0
+        for email in candidates:
+            is_suspect = email.claims > 0 and email.claims >= conf.MAX_CLAIMS - 1
+            no_thread = email.on_unknown == HOLD and self.threads is not None and self.threads <= 0
             if no_thread or (is_suspect and self.in_company):
                 self.is_over = True
                 return
             if self.threads is not None:
                 self.threads -= 1
             self.in_company = True
-            yield pk
+            yield email
             if is_suspect:
                 self._has_suspect = self.is_over = True
                 return
 
-    def _mine(self, pks: Sequence[int], claimed_at: datetime) -> list[Email]:
-        order = [F("priority").desc(nulls_last=True), "due_at", "id"] if by_lanes() else conf.SENDING_ORDER
-        held = Email.objects.primary().filter(pk__in=pks).held_by(self.worker.pk)
-        return list(held.filter(claimed_at=claimed_at).select_related("template").order_by(*order))
+
+def _turn(email: Email) -> tuple[bool, int, datetime, int]:
+    """Return what puts mail in the order of `lanes`, whatever backend it is for."""
+    return email.priority is None, -(email.priority or 0), email.due_at, email.pk
+
+
+def _with_templates(emails: list[Email]) -> list[Email]:
+    """Return these with their templates, which took one query; none where no mail has one."""
+    if wanted := {email.template_id for email in emails if email.template_id is not None}:
+        found = EmailTemplate.objects.using(Email.objects.primary().db).in_bulk(wanted)
+        for email in emails:
+            email.template = found.get(email.template_id)
+    return emails
 
 
 def by_lanes() -> bool:

@@ -14,12 +14,14 @@ from typing import Any
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import F
+from django.db.models.signals import post_delete, pre_delete
 
-from ..models import Attachment, Email
+from ..models import Addressee, Attachment, Email, Log
 from ..querysets import AttachmentQuerySet, EmailQuerySet
 
 logger = logging.getLogger("post_office")
 
+NO_ROW = 0  # keys begin with 1
 # How databases say that one of those who wait for each other has to give way.
 MYSQL_DEADLOCK = 1213
 POSTGRES_DEADLOCK = "40P01"
@@ -47,12 +49,35 @@ def remove_emails(cutoff: datetime, batch_size: int = 1000) -> int:
 
 def _remove_emails(rows: EmailQuerySet) -> int:
     with transaction.atomic(using=rows.db):
-        # Locked before they are deleted, as somebody may be queueing one again. The write is for
-        # SQLite, which knows no such lock, and takes its own before the first read only.
-        rows.update(claims=F("claims"))
+        # Locked before they are deleted, as somebody may be queueing one again.
+        if not connections[rows.db].features.has_select_for_update:
+            # SQLite is locked as a whole by the first write, though it finds no row; after a read it
+            # would be too late.
+            rows.filter(pk=NO_ROW).update(claims=F("claims"))
         locked = list(rows.select_for_update().values_list("pk", flat=True))
-        _total, counts = Email.objects.using(rows.db).filter(pk__in=locked).delete()
-        return counts.get(Email._meta.label, 0)
+        _delete(locked, rows.db)
+        return len(locked)
+
+
+def _delete(pks: list[int], using: str) -> None:
+    """Delete emails and what refers to them, as `QuerySet.delete` does.
+
+    That loads each row, to send signals and to follow the keys of other apps. Where nobody asks for either,
+    four statements do.
+    """
+    emails = Email.objects.using(using).filter(pk__in=pks)
+    refer = {
+        field.related_model for field in Email._meta.get_fields(include_hidden=True) if field.auto_created
+    }
+    ours = (Log, Addressee, Email.attachments.through)
+    if refer - {*ours, Attachment, None} or any(
+        signal.has_listeners(Email) for signal in (pre_delete, post_delete)
+    ):
+        emails.delete()
+        return
+    for model in ours:
+        model._base_manager.using(using).filter(email__in=pks).delete()
+    emails._raw_delete(using)
 
 
 def remove_orphaned_attachments(batch_size: int = 1000) -> int:

@@ -14,7 +14,7 @@ from operator import add
 
 from django.db.models import IntegerField, Q, Subquery
 
-from ..enums import STATUS
+from ..enums import PRIORITY, STATUS
 from ..models import Email
 from .lanes import PRIORITIES, STATUSES
 
@@ -72,14 +72,25 @@ class Lanes:
                 found[alias] = min(found.get(alias, 0) + rows[:MANY].count(), MANY)
         return found
 
+    def of_unknown_priority(self, served: Sequence[str]) -> int:
+        """Return how much mail of these aliases has a priority that there is not: it is in no lane."""
+        found = 0
+        for status, alias in self.present:
+            if alias in served:
+                rows = Email.objects.primary().filter(status=status, backend_alias=alias)
+                # The column takes no number below 0.
+                rows = rows.filter(priority__gt=max(PRIORITY)).order_by("priority", "due_at", "id")
+                found = min(found + rows[:MANY].count(), MANY)
+        return found
+
     def depths(
-        self, served: Sequence[str], default: str, now: datetime
+        self, served: Sequence[str], default: str, now: datetime, most: int = MANY
     ) -> dict[tuple[str, int | None], Depth]:
-        """Return the depth by alias and priority of the mail of these aliases."""
+        """Return the depth by alias and priority of their mail, counting each lane to `most`."""
         here = [(status, alias) for status, alias in self.present if alias in served]
         found: dict[tuple[str, int | None], Depth] = {}
         for priority in PRIORITIES if here else ():
-            for (_, alias), depth in zip(here, _measure(here, priority, now), strict=False):
+            for (_, alias), depth in zip(here, _measure(here, priority, now, most), strict=False):
                 if depth != Depth():
                     key = (alias or default, priority)
                     found[key] = found.get(key, Depth()) + depth
@@ -97,19 +108,22 @@ def _present() -> Iterator[tuple[int, str]]:
             alias = aliases.filter(backend_alias__gt=alias).first()
 
 
-def _measure(lanes: Sequence[tuple[int, str]], priority: int | None, now: datetime) -> list[Depth]:
+def _measure(lanes: Sequence[tuple[int, str]], priority: int | None, now: datetime, most: int) -> list[Depth]:
     """Measure the lanes of one priority in one query. Returns nothing where the table is empty by now."""
     no_priority = Q(priority__isnull=True) if priority is None else Q(priority=priority)
     columns: dict[str, Subquery] = {}
     for number, (status, alias) in enumerate(lanes):
-        lane = Email.objects.filter(no_priority, status=status, backend_alias=alias).order_by("due_at", "id")
+        lane = Email.objects.filter(no_priority, status=status, backend_alias=alias)
+        # As the index has it; see `Lane.rows`.
+        lane = lane.order_by("priority", "due_at", "id")
         due = lane.filter(due_at__lte=now).values("due_at")
         later = lane.filter(due_at__gt=now).values("due_at")
-        columns[f"due_{number}"] = _Counted(due[:MANY])
-        columns[f"later_{number}"] = _Counted(later[:MANY])
+        columns[f"due_{number}"] = _Counted(due[:most])
+        columns[f"later_{number}"] = _Counted(later[:most])
         columns[f"oldest_{number}"] = Subquery(due[:1])
-    # Any row will do to hang the columns on; they have nothing to do with it.
-    row = Email.objects.primary().order_by("pk").annotate(**columns).values(*columns).first()
+    # Any row will do to hang the columns on; they have nothing to do with it. Before the oldest one there
+    # may be what remains of many that were deleted.
+    row = Email.objects.primary().order_by("-pk").annotate(**columns).values(*columns).first()
     return [
         _depth(status, row[f"due_{number}"], row[f"later_{number}"], row[f"oldest_{number}"])
         for number, (status, _) in enumerate(lanes if row else ())
@@ -124,7 +138,7 @@ def _depth(status: int, due: int, later: int, oldest: datetime | None) -> Depth:
 
 def without_status() -> int:
     """Return how many mails have no status, as foreign code can leave them: nobody claims them."""
-    rows = Email.objects.primary().filter(status__isnull=True).order_by("backend_alias")
+    rows = Email.objects.primary().filter(status__isnull=True).order_by("status")
     return rows[:MANY].count()
 
 

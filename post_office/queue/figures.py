@@ -16,10 +16,12 @@ from ..enums import STATUS
 from ..models import Dispatcher, Email, Worker
 from . import brakes, dispatchers, environment
 from .brakes import Brakes
-from .depth import Depth, Lanes, sum_up, without_status
+from .claims import by_lanes
+from .depth import MANY, Depth, Lanes, sum_up, without_status
 
-# So many of the mails that changed last are looked at for the rates.
-LOOKED_AT = 50_000
+# So many of the mails that changed last are looked at for the rates: each is a row to be read, and no index
+# has all that is asked of it.
+LOOKED_AT = 5_000
 # Dispatchers that are listed.
 LISTED = 100
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -67,6 +69,8 @@ class Figures:
     orphaned: Mapping[str, int]
     # Mail with an empty status, of foreign code: nobody claims it either.
     without_status: int
+    # Open mail whose priority is none that there is, of foreign code: nobody claims it either.
+    unknown_priority: int
     last_minute: Rate
     last_hour: Rate
     # Those that run or are dead, and of those that ended the last.
@@ -106,22 +110,33 @@ class Figures:
         return min((max(self.at - program.seen_at, timedelta(0)) for program in self.programs), default=None)
 
 
-def look(aliases: Sequence[str], default: str, now: datetime) -> Figures:
+def look(
+    aliases: Sequence[str],
+    default: str,
+    now: datetime,
+    *,
+    looked_at: int = LOOKED_AT,
+    most: int = MANY,
+) -> Figures:
     """Read the figures of this moment. Reads only, in a number of queries that rows do not change.
 
     Args:
         aliases: The backends that are configured.
         default: The one that delivers mail which names none.
+        looked_at: For the rates, at most so many of the mails that changed last.
+        most: To which the mail in each lane is counted.
     """
     lanes = Lanes()
-    last_minute, last_hour = rates(now)
+    last_minute, last_hour = rates(now, looked_at)
     held = _held_by_worker()
     return Figures(
         at=now,
         aliases=aliases,
-        depths=lanes.depths([*aliases, ""], default, now),
+        depths=lanes.depths([*aliases, ""], default, now, most),
         orphaned=lanes.orphaned([*aliases, ""]),
         without_status=without_status(),
+        # In an order of the project's own, it is claimed like all other mail.
+        unknown_priority=lanes.of_unknown_priority([*aliases, ""]) if by_lanes() else 0,
         last_minute=last_minute,
         last_hour=last_hour,
         programs=[_program(row, held, now) for row in dispatchers.watched(LISTED)],

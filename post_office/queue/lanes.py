@@ -34,10 +34,13 @@ class Lane:
     status: int
 
     def rows(self) -> EmailQuerySet:
-        """Return its mail, in order."""
+        """Return its mail, in the order of the index.
+
+        The priority is named although it is the same for all: PostgreSQL sorts what IS NULL otherwise.
+        """
         lane = Q(status=self.status, backend_alias=self.alias)
         lane &= Q(priority__isnull=True) if self.priority is None else Q(priority=self.priority)
-        return Email.objects.primary().filter(lane).order_by("due_at", "id")
+        return Email.objects.primary().filter(lane).order_by("priority", "due_at", "id")
 
 
 def lanes(aliases: Sequence[str], priorities: Sequence[int | None] = PRIORITIES) -> Iterator[Lane]:
@@ -75,7 +78,7 @@ def _occupied_numbers(some: Iterable[Lane], now: datetime) -> set[int]:
         parts.append(
             f"SELECT {number} FROM (SELECT 1 FROM {table} "
             f"WHERE {status} = {lane.status:d} AND {alias} = %s AND {priority} {wanted} "
-            f"AND {due_at} <= %s AND {worker} IS NULL ORDER BY {due_at} LIMIT 1) lane_{number}"
+            f"AND {due_at} <= %s AND {worker} IS NULL ORDER BY {priority}, {due_at} LIMIT 1) lane_{number}"
         )
         values += [lane.alias, moment]
     with connection.cursor() as cursor:

@@ -4,9 +4,11 @@ What was used is a row for each backend or domain, shared by all threads, proces
 for several mails at once: it reads the rows, decides, and writes them if nobody did so meanwhile, as the
 WHERE of one UPDATE says. Time is the database's; the clocks of hosts do not count.
 
-A limit for a second is a pace: a bucket that holds little and empties as time goes. One
-for a minute, an hour or a day is a quota, which may be used all at once: what was used is kept by sixtieths
-of that time, and is never more than the limit in any such time. A part is kept free for urgent mail.
+A limit for a second is a pace: a bucket that holds little and empties as time goes. It is drawn upon a
+little ahead, each mail for a moment of its own: so who is late to a draw loses nothing, and mail goes evenly.
+One for a minute, an hour or a day is a quota, which may be used all at once: what was used is kept by
+sixtieths of that time, and is never more than the limit in any such time. A part is kept free for urgent
+mail.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from ..conf import conf
 from ..models import Allowance
 from .rates import Rate
 
-# What may go at once under a limit for a second, in seconds, beside one mail. Who comes so much late to
-# a draw loses nothing.
-BURST = 0.15
+# Seconds for which the allowance of a limit for a second is given out ahead. Who comes so much late to a draw
+# loses nothing; and where all that was given out is sent late, so much more than the limit goes in a second.
+# Urgent mail may be as much ahead of the rest, so that it always comes before that.
+AHEAD = 0.25
 SLICES = 60
 # How often others may draw between our reading and our writing, and the seconds to wait after that.
 TRIES = 10
@@ -55,6 +58,13 @@ class Demand:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """A mail may go: where there is a pace, after so many seconds from the end of the draw on."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A mail may not go now, but perhaps after so many seconds; and the limit that says so."""
 
@@ -62,21 +72,33 @@ class Refusal:
     seconds: float
 
 
-def draw(demands: Sequence[Demand]) -> list[Refusal | None]:
-    """Take allowance for mails, each wholly or not at all. Returns for each None, or why it may not go.
+def draw(demands: Sequence[Demand]) -> list[Grant | Refusal]:
+    """Take allowance for mails, each wholly or not at all. Returns for each when it may go, or why not.
 
     What is taken is not given back, whatever becomes of the mail.
     """
     limits = {limit.key: limit for demand in demands for limit, _ in demand.limits}
     if not limits:
-        return [None] * len(demands)
+        return [Grant()] * len(demands)
     for _ in range(TRIES):
         rows = _read(limits)
         meters = {key: _meters(limits[key], row) for key, row in rows}
         verdicts = [_decide(demand, meters) for demand in demands]
-        if all(verdicts) or _write([(row, meters[key]) for key, row in rows]):
+        nothing_taken = all(isinstance(verdict, Refusal) for verdict in verdicts)
+        if nothing_taken or _write([(row, meters[key]) for key, row in rows]):
             return verdicts
     return [Refusal(next(iter(limits.values())), OVERTAKEN)] * len(demands)
+
+
+def refusals(limits: Sequence[Limit]) -> dict[str, Refusal]:
+    """Return by key which limits have nothing for one more mail now, and for how long. Takes nothing."""
+    by_key = {limit.key: limit for limit in limits}
+    rows = _rows().filter(key__in=by_key).annotate(now=DatabaseTime()) if by_key else ()
+    verdicts = {
+        row.key: _decide(Demand(((by_key[row.key], 1),)), {row.key: _meters(by_key[row.key], row)})
+        for row in rows
+    }
+    return {key: verdict for key, verdict in verdicts.items() if isinstance(verdict, Refusal)}
 
 
 def tidy() -> int:
@@ -89,7 +111,7 @@ def tidy() -> int:
 
 @dataclass
 class Pace:
-    """A bucket that empties at the rate of a limit for a second."""
+    """A bucket that empties at the rate of a limit for a second, and may be filled a little ahead."""
 
     rate: Rate
     part: float
@@ -103,11 +125,15 @@ class Pace:
         emptied = max(0.0, now - at) * rate.count * part / rate.seconds
         return cls(rate, part, max(0.0, level - emptied), now)
 
+    @staticmethod
+    def ahead(*, urgent: bool) -> float:
+        """Return for how many seconds allowance is given out ahead."""
+        return 2 * AHEAD if urgent else AHEAD
+
     def wait(self, cost: int, reserve: float, *, urgent: bool) -> float:
         """Return the seconds until this may go; 0 for now."""
-        size = 1 + BURST * self._per_second
-        if urgent:
-            size += max(1.0, reserve * size)
+        # One mail at a time goes at once, and an urgent one beside it.
+        size = 1 + max(1.0, reserve) if urgent else 1.0
         # What is larger than the bucket goes when that is empty.
         return max(0.0, self.level + min(cost, size) - size) / self._per_second
 
@@ -128,7 +154,7 @@ class Pace:
 
 @dataclass
 class Quota:
-    """What was used in the time of a limit, by sixtieths of that time."""
+    """What was used in the time of a limit, by sixtieths of that time. Of it nothing is given out ahead."""
 
     rate: Rate
     part: float
@@ -144,6 +170,11 @@ class Quota:
             if number >= quota._slice - SLICES:
                 quota.used[number] = quota.used.get(number, 0) + count
         return quota
+
+    @staticmethod
+    def ahead(*, urgent: bool) -> float:
+        """Return for how many seconds allowance is given out ahead."""
+        return 0.0
 
     def wait(self, cost: int, reserve: float, *, urgent: bool) -> float:
         """Return the seconds until this may go; 0 for now."""
@@ -180,23 +211,25 @@ class Quota:
 Meter = Pace | Quota
 
 
-def _decide(demand: Demand, meters: Mapping[str, Sequence[Meter]]) -> Refusal | None:
+def _decide(demand: Demand, meters: Mapping[str, Sequence[Meter]]) -> Grant | Refusal:
     """Use the meters for a mail if all of them let it go."""
     costs = [
         (limit, meter, recipients if meter.rate.of_recipients else 1)
         for limit, recipients in demand.limits
         for meter in meters[limit.key]
     ]
-    waits = [
-        Refusal(limit, meter.wait(cost, conf.RATE_RESERVE, urgent=demand.urgent))
-        for limit, meter, cost in costs
+    waits = [meter.wait(cost, conf.RATE_RESERVE, urgent=demand.urgent) for _, meter, cost in costs]
+    too_long = [
+        Refusal(limit, wait - meter.ahead(urgent=demand.urgent))
+        for (limit, meter, _), wait in zip(costs, waits, strict=True)
+        if wait > meter.ahead(urgent=demand.urgent)
     ]
-    longest = max(waits, key=lambda refusal: refusal.seconds, default=None)
-    if longest is not None and longest.seconds > 0:
-        return longest
+    if too_long:
+        return max(too_long, key=lambda refusal: refusal.seconds)
     for _, meter, cost in costs:
         meter.use(cost)
-    return None
+    has_turns = any(isinstance(meter, Pace) for _, meter, _ in costs)
+    return Grant(max(waits) if has_turns else None)
 
 
 # --- rows -------------------------------------------------------------------------------------

@@ -65,9 +65,9 @@ class ProcessIdentity:
             return True
         except PermissionError:
             pass  # it is another user's
-        # A zombie answers, too, and so does a later process with this pid.
+        # A zombie answers, too, which began at no time, and so does a later process with this pid.
         started = _process_started(self.pid)
-        return started == ZOMBIE or (started is not None and started != self.pid_started)
+        return started is not None and started != self.pid_started
 
 
 def this_process() -> ProcessIdentity:

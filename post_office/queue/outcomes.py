@@ -7,21 +7,23 @@ settle of a mail that was taken over meanwhile changes nothing, and says so in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.dispatch import Signal
+from django.utils import timezone
 
 from .. import signals
 from ..conf import conf
-from ..enums import ANSWER, STATUS
+from ..enums import ANSWER, OPEN, STATUS
 from ..models import Email, Log, Worker
 from ..querysets import EmailQuerySet
+from . import tallies
 
 logger = logging.getLogger("post_office")
 
@@ -115,6 +117,7 @@ def settle(
         log_level: 0 logs nothing, 1 what failed, 2 all.
     """
     using = router.db_for_write(Email)
+    ours = tallies.ends_with(using)
     with transaction.atomic(using=using):
         written = [
             *_settle_sent([pair for pair in results if _is_plain(*pair)], worker, now),
@@ -125,6 +128,7 @@ def settle(
             ),
         ]
         _write_log(written, log_level)
+        _tally(written, worker.pk, now, ends_here=ours)
     _report_lost(results, written)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
@@ -154,6 +158,8 @@ def bury(rows: EmailQuerySet, report: Report, now: datetime) -> list[tuple[Email
         if email.pk in ended
     ]
     _write_log(written, conf.LOG_LEVEL)
+    if emails:
+        _tally(written, emails[0].worker_id, now, ends_here=False)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
     return written
@@ -223,7 +229,14 @@ def _end(rows: EmailQuerySet, pks: Sequence[int], status: int, now: datetime, **
     changed = rows.filter(pk__in=pks).update(status=status, last_updated=now, **UNHELD, **more)
     if changed == len(pks):
         return set(pks)
-    # Some were not ours to change. Those that are have this moment, to the microsecond.
+    return _ended(pks, status, now)
+
+
+def _ended(pks: Sequence[int], status: int, now: datetime) -> set[int]:
+    """Return which of these rows were changed, where some were not ours to change.
+
+    Those that were have this moment, to the microsecond.
+    """
     ended = Email.objects.primary().filter(pk__in=pks, status=status, last_updated=now)
     return set(ended.values_list("pk", flat=True))
 
@@ -234,16 +247,44 @@ def _rows(pks: set[int]) -> Iterable[Email]:
 
 def _is_plain(email: Email, outcome: Outcome) -> bool:
     """Return whether a mail was sent to all its recipients at once, as most are."""
-    return isinstance(outcome, Sent) and not outcome.answers and not email.answers
+    return isinstance(outcome, Sent) and not (outcome.report or outcome.answers or email.answers)
 
 
 def _settle_sent(
     results: Sequence[tuple[Email, Outcome]], worker: Worker, now: datetime
 ) -> list[tuple[Email, Outcome]]:
-    held = Email.objects.primary().held_by(worker.pk)
+    """Settle mail that was sent to all its recipients. Returns what was still ours to settle."""
     pks = [email.pk for email, _ in results]
-    changed = _end(held, pks, STATUS.sent, now, **_provider_ids(results))
+    if ids := _provider_ids(results):
+        changed = _end(Email.objects.primary().held_by(worker.pk), pks, STATUS.sent, now, **ids)
+    elif not pks or _mark_sent(pks, worker, now) == len(pks):
+        return list(results)
+    else:
+        changed = _ended(pks, STATUS.sent, now)
     return [pair for pair in results if pair[0].pk in changed]
+
+
+def _mark_sent(pks: Collection[int], worker: Worker, now: datetime) -> int:
+    """Write that these were sent, where this worker holds them still. Returns how many rows changed.
+
+    The one statement that runs for all mail, and so written by hand: to have Django put it together
+    takes longer than the database needs for it.
+    """
+    connection = connections[Email.objects.primary().db]
+    moment = connection.ops.adapt_datetimefield_value(now)
+    mine = Worker._meta.pk.get_db_prep_value(worker.pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Email._meta.db_table} SET status = {STATUS.sent:d}, last_updated = %s, "
+            "worker_id = NULL, claimed_at = NULL, claims = 0 "
+            f"WHERE id IN ({_places(pks)}) AND worker_id = %s AND status IN ({_places(OPEN)})",
+            [moment, *pks, mine, *OPEN],
+        )
+        return int(cursor.rowcount)
+
+
+def _places(values: Collection[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _provider_ids(results: Sequence[tuple[Email, Outcome]]) -> dict[str, Case]:
@@ -282,14 +323,50 @@ def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -
 
 
 def _write_log(written: Sequence[tuple[Email, Outcome]], log_level: int) -> None:
+    plain = [pair for pair in written if _is_plain(*pair)]
+    if log_level >= 2:
+        for alias in {outcome.backend for _, outcome in plain}:
+            _log_sent([email.pk for email, outcome in plain if outcome.backend == alias], alias)
     rows = [
         row
         for email, outcome in written
+        if not _is_plain(email, outcome)
         for row in _log_rows(email, outcome)
         if log_level >= (2 if row.status == STATUS.sent else 1)
     ]
     if rows:
         Log.objects.using(router.db_for_write(Log)).bulk_create(rows)
+
+
+def _log_sent(pks: Sequence[int], alias: str) -> None:
+    """Log mail that was sent to all its recipients by the backend of this alias.
+
+    The database makes these rows of its own: they are as many as there is mail, and to make them here
+    takes more time than to send it.
+    """
+    connection = connections[Email.objects.primary().db]
+    date = connection.ops.quote_name("date")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {Log._meta.db_table} "
+            f"(email_id, {date}, status, exception_type, message, backend, attempt) "
+            f"SELECT id, %s, {STATUS.sent:d}, '', '', %s, COALESCE(number_of_retries, 0) + 1 "
+            f"FROM {Email._meta.db_table} WHERE id IN ({_places(pks)}) ORDER BY id",
+            [connection.ops.adapt_datetimefield_value(timezone.now()), alias, *pks],
+        )
+
+
+def _tally(
+    written: Sequence[tuple[Email, Outcome]], worker_id: Any, now: datetime, *, ends_here: bool
+) -> None:
+    kinds = [type(outcome) for _, outcome in written]
+    tallies.count(
+        sent=kinds.count(Sent),
+        failed=kinds.count(Failed),
+        worker=worker_id,
+        now=now,
+        ends_here=ends_here,
+    )
 
 
 def _log_rows(email: Email, outcome: Outcome) -> Iterator[Log]:
@@ -322,7 +399,7 @@ def _report_lost(results: Sequence[tuple[Email, Outcome]], written: Sequence[tup
 
 
 def _bring_up_to_date(email: Email, outcome: Outcome, now: datetime) -> None:
-    email.worker, email.claimed_at, email.claims, email.last_updated = None, None, 0, now
+    email.worker_id, email.claimed_at, email.claims, email.last_updated = None, None, 0, now
     match outcome:
         case Sent():
             email.status = STATUS.sent

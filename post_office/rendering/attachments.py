@@ -223,8 +223,16 @@ def add_images(email: Email, images: Iterable[InlineImage]) -> None:
 
 def of(email: Email) -> list[Attachment]:
     """Return the attachments of an email in the order in which they were attached."""
+    return of_each([email])[email.pk]
+
+
+def of_each(emails: Sequence[Email]) -> dict[int, list[Attachment]]:
+    """Return the attachments of emails by their keys, with one query for all."""
+    attached: dict[int, list[Attachment]] = {email.pk: [] for email in emails}
     links = Attachment.emails.through._default_manager.using(router.db_for_write(Email))
-    return [link.attachment for link in links.filter(email=email).order_by("pk").select_related("attachment")]
+    for link in links.filter(email__in=attached).order_by("pk").select_related("attachment"):
+        attached[link.email_id].append(link.attachment)
+    return attached
 
 
 def read(attachment: Attachment) -> bytes:

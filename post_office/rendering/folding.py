@@ -22,27 +22,36 @@ class WholeTokens(EmailPolicy):
     """Folds unstructured headers between their tokens, and never inside one."""
 
     def fold(self, name: str, value: Any) -> str:
-        return self._between_tokens(name, value) or super().fold(name, value)
+        return self._whole(name, value) or super().fold(name, value)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        folded = self._between_tokens(name, value)
+        folded = self._whole(name, value)
         return folded.encode() if folded else super().fold_binary(name, value)
 
-    def _between_tokens(self, name: str, value: Any) -> str | None:
+    def _whole(self, name: str, value: Any) -> str | None:
         if not isinstance(value, UnstructuredHeader):
             return None
-        text, width = str(value), self.max_line_length or LONGEST_LINE
-        longest = max(map(len, text.split()), default=0)
-        if longest < width - 1 or longest > LONGEST_LINE - len(name) - 2 or not _is_plain(text):
-            return None
-        lines = [f"{name}: "]
-        for token in _TOKEN.findall(text):
-            # The first token stands beside the name: some programs take an empty first line for the value.
-            if len(lines[-1]) + len(token) > width and len(lines[-1]) > len(name) + 2:
-                lines.append(token)
-            else:
-                lines[-1] += token
-        return self.linesep.join([*lines, ""])
+        width = self.max_line_length or LONGEST_LINE
+        folded = between_tokens(name, str(value), width, self.linesep)
+        return None if folded is None else f"{name}: {folded}{self.linesep}"
+
+
+def between_tokens(name: str, text: str, width: int, linesep: str) -> str | None:
+    """Return the value of a header in lines that end between its tokens, or None where Python itself
+    leaves its tokens whole, or has to encode them.
+    """
+    longest = max(map(len, text.split()), default=0)
+    if longest < width - 1 or longest > LONGEST_LINE - len(name) - 2 or not _is_plain(text):
+        return None
+    lines, room = [""], width - len(name) - 2
+    for token in _TOKEN.findall(text):
+        # The first token stands beside the name: some programs take an empty first line for the value.
+        if len(lines[-1]) + len(token) > room and lines[-1]:
+            lines.append(token)
+            room = width
+        else:
+            lines[-1] += token
+    return linesep.join(lines)
 
 
 def _is_plain(text: str) -> bool:

@@ -112,8 +112,11 @@ def build_message(email: Email) -> BuiltMessage:
 # --- with the database --------------------------------------------------------------------------
 
 
-def gather(email: Email) -> Parts:
+def gather(email: Email, attachments: list[Attachment] | None = None) -> Parts:
     """Render an email and collect what belongs to it. May query the database.
+
+    Args:
+        attachments: Its attachments, where they are known already.
 
     Raises whatever a template raises, and `TemplateGone`.
     """
@@ -134,7 +137,7 @@ def gather(email: Email) -> Parts:
         from_email=given.get("from_email", email.from_email),
         headers=headers,
         message_id=email.message_id,
-        attachments=files.of(email),
+        attachments=files.of(email) if attachments is None else attachments,
         attributes=_attributes(email, given),
         given=given,
         recipients=recipients.envelope,
@@ -228,10 +231,18 @@ def _attach(message: BuiltMessage, parts: Parts) -> None:
     for attachment in parts.attachments:
         content = files.read(attachment)
         if is_whole(attachment):
-            message._source = sources.edited(content, parts.changed)
+            message._source = sources.edited(content, {**parts.changed, **_own_id(parts, content)})
             continue
         item = restored(attachment, content)
         message.attachments.append(item)
         if attachment.as_given is None and is_inline_image(attachment.headers):
             images.append(item)
     message._related = tuple(images)
+
+
+def _own_id(parts: Parts, source: bytes) -> dict[str, str]:
+    """Return the Message-ID where the source has another: it is that of the mail of which this is a copy."""
+    given = sources.message_id_of(source)
+    if not (parts.message_id and given) or given.startswith(parts.message_id):  # the column may be too short
+        return {}
+    return {"Message-ID": parts.message_id}

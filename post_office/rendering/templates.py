@@ -1,33 +1,33 @@
-"""Which template text serves a name and a language, and what it renders to.
+"""What a template renders to.
 
-Templates are looked up through the cache, by a key that is exact, and forgotten there when they
-are saved or deleted. Compiled text is kept by its source. Subject and plain text are rendered
-without HTML escaping, since they are not HTML.
+Subject and plain text are rendered without HTML escaping, since they are not HTML.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache
-from django.db import transaction
-from django.db.models.signals import post_delete, post_init, post_save, pre_delete
-from django.template import Context, Engine, TemplateSyntaxError, engines
-from django.utils import translation
+from django.template import Context
+from django.template import Template as DjangoTemplate
+from django.utils import timezone, translation
 
 from ..conf import conf
-from ..exceptions import InvalidTemplate, TemplateGone, UnreadableColumn
+from ..exceptions import EndlessTemplate, TemplateGone, UnreadableColumn
 from ..models import Email, EmailTemplate
 from ..packing import Unreadable
-from . import attachments
+from . import finish, lookup
+from .engines import Text, backend_named, compiled, looking_for
 from .inline import InlineImage, collecting
+from .lookup import cache as cache
+from .lookup import cache_key as cache_key
+from .lookup import get_email_template as get_email_template
+from .lookup import translation_of as translation_of
+
+Compile = Callable[[Text], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,66 +40,16 @@ class Rendered:
     images: tuple[InlineImage, ...] = ()
 
 
-# --- which template ---------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What a mail is rendered from that has no template: as much of one as rendering needs."""
 
-
-def get_email_template(name: str, language: str = "") -> EmailTemplate:
-    """Return the template of this name, in this language or the default one.
-
-    Raises:
-        EmailTemplate.DoesNotExist: There is none; another language is not tried.
-        EmailTemplate.MultipleObjectsReturned: Two default templates bear this name.
-    """
-    if not _cache_is_on():
-        return _load(name, language)
-    key = cache_key(name, language)
-    template: EmailTemplate | None = cache().get(key)
-    if template is None:
-        template = _load(name, language)
-        cache().set(key, template)
-    return template
-
-
-def translation_of(template: EmailTemplate, language: str) -> EmailTemplate:
-    """Return this template in another language. Raises `EmailTemplate.DoesNotExist`."""
-    if not language or template.language == language:
-        return template
-    try:
-        return template.translated_templates.get(language=language)
-    except EmailTemplate.DoesNotExist:
-        raise EmailTemplate.DoesNotExist(_no_such_template(template.name, language)) from None
-
-
-def _load(name: str, language: str) -> EmailTemplate:
-    try:
-        return EmailTemplate.objects.get(name=name, language=language)
-    except EmailTemplate.DoesNotExist:
-        raise EmailTemplate.DoesNotExist(_no_such_template(name, language)) from None
-
-
-def _no_such_template(name: str, language: str) -> str:
-    wanted = f" in language {language!r}" if language else ""
-    return f"template: there is no EmailTemplate named {name!r}{wanted}."
-
-
-def cache() -> BaseCache:
-    """Return the cache named post_office in CACHES, or the default one."""
-    return caches["post_office" if "post_office" in settings.CACHES else "default"]
-
-
-def cache_key(name: str, language: str = "") -> str:
-    """Return the exact key of a name and a language, in characters that any cache accepts."""
-    digest = hashlib.sha256(f"{name}\0{language}".encode()).hexdigest()
-    return f"post_office:template:{digest}"
-
-
-def _cache_is_on() -> bool:
-    return bool(
-        getattr(settings, "POST_OFFICE_CACHE", True) and getattr(settings, "POST_OFFICE_TEMPLATE_CACHE", True)
-    )
-
-
-# --- what it renders to -----------------------------------------------------------------------
+    subject: str
+    content: str
+    html_content: str
+    name: str = ""
+    language: str = ""
+    found_by: str = ""
 
 
 def render(
@@ -109,40 +59,134 @@ def render(
     html_message: str,
     context: Mapping[str, Any],
     language: str = "",
+    time_zone: str = "",
     engine: str = "",
+    template: str = "",
+    compile: Compile | None = None,
 ) -> Rendered:
     """Render the three texts of a mail with one context.
 
     Args:
         language: Active while rendering; empty leaves the active one.
+        time_zone: The same.
         engine: Alias in TEMPLATES; empty means Django's default engine.
+        template: The name of the template that they are of.
+        compile: In place of the engine.
 
     Raises:
         InvalidTemplate: One of the texts does not compile; names which.
+        EndlessTemplate: One of them extends or includes itself.
     """
-    with translation.override(language) if language else nullcontext(), collecting() as images:
-        return Rendered(
-            subject=one_line(_render_text("subject", subject, context, engine, is_html=False)),
-            message=_render_text("message", message, context, engine, is_html=False),
-            html_message=_render_text("html_message", html_message, context, engine, is_html=True),
+    sources = {"subject": subject, "message": message, "html_message": html_message}
+    # Asked for the engine only by a text with tags: a project without one sends mail, too.
+    compile = compile or (lambda text: compiled(text, backend_named(engine)))
+    around = _circumstances(language, time_zone) if language or time_zone else nullcontext()
+    with around, collecting() as images:
+        texts = {
+            argument: _render_text(
+                Text(argument=argument, source=source, template=template, language=language), context, compile
+            )
+            for argument, source in sources.items()
+        }
+    return finished(
+        Rendered(
+            subject=one_line(texts["subject"]),
+            message=texts["message"],
+            html_message=texts["html_message"],
             images=tuple(images.values()),
         )
+    )
+
+
+def finished(rendered: Rendered) -> Rendered:
+    """Return the texts with what INLINE_CSS and TEXT_FROM_HTML ask for."""
+    html = finish.inline_css(rendered.html_message)
+    message = rendered.message if rendered.message.strip() else finish.text_of(rendered.html_message)
+    if html == rendered.html_message and (not message or message == rendered.message):
+        return rendered
+    return replace(rendered, html_message=html, message=message or rendered.message)
+
+
+def render_template(
+    template: EmailTemplate | Texts,
+    context: Mapping[str, Any],
+    *,
+    language: str = "",
+    time_zone: str = "",
+    engine: str = "",
+) -> Rendered:
+    """Render a template, of the database or made of files. The language is the template's where not given.
+
+    Raises what `render` raises.
+    """
+    return render(
+        subject=template.subject,
+        message=template.content,
+        html_message=template.html_content,
+        context=context,
+        language=language or template.language,
+        time_zone=time_zone,
+        engine=template.found_by or engine,
+        template=template.name,
+    )
 
 
 def render_on_delivery(email: Email) -> Rendered:
-    """Return the texts of a stored mail, rendered from its template where it waits for that."""
-    if email.template is None and email.context is not None and email.template_name:
-        raise TemplateGone(email.template_name)
-    if email.template is None or email.context is None:
+    """Return the texts of a stored mail, rendered from its template where it waits for that.
+
+    Raises:
+        TemplateGone: There is no such template any more.
+    """
+    if not is_to_be_rendered(email):
         return Rendered(subject=email.subject, message=email.message, html_message=email.html_message)
-    return render(
-        subject=email.template.subject,
-        message=email.template.content,
-        html_message=email.template.html_content,
-        context=stored_context(email),
-        language=email.template.language,
+    email._rendered = _render_stored(email, template_of(email))
+    return email._rendered
+
+
+def subject_on_delivery(email: Email) -> str:
+    """Return the subject of a stored mail alone, without loading or rendering its bodies.
+
+    Raises what `render_on_delivery` does.
+    """
+    if not is_to_be_rendered(email):
+        return email.subject
+    template = template_of(email)
+    subject = Texts(
+        subject=template.subject,
+        content="",
+        html_content="",
+        name=template.name,
+        language=template.language,
+        found_by=template.found_by,
+    )
+    return _render_stored(email, subject).subject
+
+
+def _render_stored(email: Email, template: EmailTemplate | Texts) -> Rendered:
+    return render_template(
+        template,
+        stored_context(email),
+        language=email.language or "",
+        time_zone=email.time_zone or "",
         engine=conf.TEMPLATE_ENGINE,
     )
+
+
+def is_to_be_rendered(email: Email) -> bool:
+    """Return whether the texts of a mail are still to be made from its template."""
+    has_template = email.template_id is not None or bool(email.template_name)
+    return has_template and email.context is not None and email.rendered_at is None
+
+
+def template_of(email: Email) -> EmailTemplate:
+    """Return the template of a mail that is to be rendered. Raises `TemplateGone`."""
+    if email.template is not None:
+        return email.template
+    try:
+        # Made of files, or of the database again.
+        return lookup.find(email.template_name, email.language or "")
+    except EmailTemplate.DoesNotExist:
+        raise TemplateGone(email.template_name) from None
 
 
 def stored_context(email: Email) -> Mapping[str, Any]:
@@ -156,7 +200,7 @@ def check_syntax(*, engine: str = "", **sources: str) -> None:
     """Compile texts without rendering them. Raises `InvalidTemplate`, naming the argument."""
     for argument, source in sources.items():
         if "{" in source:
-            _compiled(argument, source, engine)
+            compiled(Text(argument=argument, source=source), backend_named(engine))
 
 
 def one_line(subject: str) -> str:
@@ -164,17 +208,22 @@ def one_line(subject: str) -> str:
     return " ".join(line.strip() for line in subject.splitlines()).strip() if subject else subject
 
 
-def _render_text(
-    argument: str, source: str, context: Mapping[str, Any], engine: str, *, is_html: bool
-) -> str:
-    if "{" not in source:
-        return source
-    compiled = _compiled(argument, source, engine)
-    django_template = getattr(compiled, "template", None)
-    if django_template is None:  # Jinja2 or another engine, which has its own way of escaping
-        return _plain(compiled.render(dict(context)))
-    autoescape = is_html and django_template.engine.autoescape
-    return _plain(django_template.render(Context(dict(context), autoescape=autoescape)))
+def _render_text(text: Text, context: Mapping[str, Any], compile: Compile) -> str:
+    if "{" not in text.source:
+        return text.source
+    with looking_for(text) as used:
+        try:
+            return _plain(_render_compiled(compile(text), context, text.is_html))
+        except EndlessTemplate:
+            raise
+        except RecursionError as fault:
+            raise EndlessTemplate(text.argument, [text.template, *used]) from fault
+
+
+def _render_compiled(template: Any, context: Mapping[str, Any], is_html: bool) -> str:
+    if not isinstance(template, DjangoTemplate):  # of Jinja2 or another engine
+        return str(template.render(dict(context)))
+    return template.render(Context(dict(context), autoescape=is_html and template.engine.autoescape))
 
 
 def _plain(text: str) -> str:
@@ -185,67 +234,10 @@ def _plain(text: str) -> str:
     return str.__str__(text)
 
 
-def _compiled(argument: str, source: str, engine: str) -> Any:
-    backend = engines[engine] if engine else _default_backend()
-    try:
-        return _compile(backend, source)
-    except TemplateSyntaxError as fault:
-        raise InvalidTemplate(argument, source, fault) from fault
-
-
-def _default_backend() -> Any:
-    default = Engine.get_default()
-    return next(backend for backend in engines.all() if getattr(backend, "engine", None) is default)
-
-
-@lru_cache(maxsize=512)
-def _compile(backend: Any, source: str) -> Any:
-    # The backend is part of the key: changed TEMPLATES make new ones.
-    return backend.from_string(source)
-
-
-# --- receivers --------------------------------------------------------------------------------
-
-
-def connect() -> None:
-    """Connect what must happen when a template is saved or deleted."""
-    post_init.connect(_remember, sender=EmailTemplate, dispatch_uid="post_office.remember_template")
-    post_save.connect(_forget, sender=EmailTemplate, dispatch_uid="post_office.forget_saved_template")
-    post_delete.connect(_forget, sender=EmailTemplate, dispatch_uid="post_office.forget_deleted_template")
-    pre_delete.connect(_freeze, sender=EmailTemplate, dispatch_uid="post_office.freeze_mail")
-
-
-def _remember(sender: type[EmailTemplate], instance: Any, **kwargs: Any) -> None:
-    """Note the name under which a loaded template may be cached, for when it is renamed."""
-    if not instance.get_deferred_fields() & {"name", "language"}:
-        instance._cached_as = (instance.name, instance.language)
-
-
-def _forget(sender: type[EmailTemplate], instance: Any, using: str, **kwargs: Any) -> None:
-    names = {(instance.name, instance.language), getattr(instance, "_cached_as", ("", ""))}
-    keys = [cache_key(*name) for name in names]
-    cache().delete_many(keys)
-    # Another process may read the old row and cache it again until this transaction commits.
-    transaction.on_commit(partial(cache().delete_many, keys), using=using)
-    instance._cached_as = (instance.name, instance.language)
-
-
-def _freeze(sender: type[EmailTemplate], instance: EmailTemplate, using: str, **kwargs: Any) -> None:
-    """Render the mail that waits for this template, as long as it is there.
-
-    That includes what is being delivered, since it may come back to the queue. Mail that does not
-    render stays as it is, and fails with that reason when its turn comes.
-    """
-    waiting = Email.objects.using(using).to_be_rendered(instance)
-    for email in waiting.select_related("template").iterator():
-        try:
-            rendered = render_on_delivery(email)
-        except Exception:
-            continue
-        Email.objects.using(using).filter(pk=email.pk).update(
-            subject=rendered.subject[:989],
-            message=rendered.message,
-            html_message=rendered.html_message,
-            context=None,
-        )
-        attachments.add_images(email, rendered.images)
+@contextmanager
+def _circumstances(language: str, time_zone: str) -> Iterator[None]:
+    with (
+        translation.override(language) if language else nullcontext(),
+        timezone.override(ZoneInfo(time_zone)) if time_zone else nullcontext(),
+    ):
+        yield

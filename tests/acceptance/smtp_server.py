@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -29,12 +30,14 @@ class Accepted:
     sender: str
     recipients: list[str]
     content: bytes
+    # From which port the client was connected, which tells connections apart.
+    port: int
 
     @property
     def message(self) -> Message:
         return message_from_bytes(self.content)
 
-    @property
+    @cached_property
     def message_id(self) -> str:
         return self.message["Message-ID"]
 
@@ -74,6 +77,7 @@ class SMTPServer:
         self.most_connections_at_once = 0
         self._open: set[asyncio.BaseTransport] = set()
         self._mails_over: Counter[asyncio.BaseTransport] = Counter()
+        self._server: asyncio.Server | None = None
         self._changed = threading.Condition()
         self._hold_after: int | None = None
         self._socket = socket.create_server((HOST, 0))
@@ -96,6 +100,14 @@ class SMTPServer:
         """Answer what is held, and everything from now on."""
         self._hold_after = None
         self._loop.call_soon_threadsafe(self._released.set)
+
+    def go_away(self) -> None:
+        """End all connections and take no new ones, until `come_back()`."""
+        asyncio.run_coroutine_threadsafe(self._go_away(), self._loop).result()
+
+    def come_back(self) -> None:
+        """Listen again, on the same port; nothing where it is there."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def message_ids(self) -> Counter[str]:
         """Return how often each mail has arrived."""
@@ -129,13 +141,28 @@ class SMTPServer:
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._released, self._ended = asyncio.Event(), asyncio.Event()
-        server = await self._loop.create_server(lambda: _Conversation(self), sock=self._socket)
+        await self._listen()
         ready.set()
         await self._ended.wait()
-        server.close()
+        await self._go_away()
+
+    async def _listen(self) -> None:
+        if self._server is not None and self._server.is_serving():
+            return
+        listener = self._socket if self._socket.fileno() >= 0 else socket.create_server((HOST, self.port))
+        self._server = await self._loop.create_server(lambda: _Conversation(self), sock=listener)
+
+    async def _go_away(self) -> None:
+        if self._server is None or not self._server.is_serving():
+            return
+        self._server.close()
         for transport in list(self._open):
+            self.aborted(transport)
             transport.abort()
-        await server.wait_closed()
+        await self._server.wait_closed()
+
+    def aborted(self, transport: asyncio.BaseTransport) -> None:
+        """Take note that a connection is cut, whatever it was about."""
 
     def opened(self, transport: asyncio.BaseTransport) -> None:
         self._open.add(transport)
@@ -187,7 +214,7 @@ class SMTPServer:
             if answer := self.refusals_of_content.get(address):
                 return answer
         self._mails_over[server.transport] += 1
-        self._record(envelope)
+        self._record(envelope, session)
         for address in envelope.rcpt_tos:
             if self.taken_without_answer[address] > 0:
                 self.taken_without_answer[address] -= 1
@@ -197,17 +224,18 @@ class SMTPServer:
         await asyncio.sleep(self.seconds_per_mail)
         return "250 OK"
 
-    def _record(self, envelope: Envelope) -> None:
+    def _record(self, envelope: Envelope, session: Session) -> Accepted:
+        accepted = Accepted(
+            sender=str(envelope.mail_from),
+            recipients=[str(address) for address in envelope.rcpt_tos],
+            content=envelope.original_content or b"",
+            port=session.peer[1],
+        )
         with self._changed:
             self.arrivals.append(time.time())
-            self.accepted.append(
-                Accepted(
-                    sender=str(envelope.mail_from),
-                    recipients=[str(address) for address in envelope.rcpt_tos],
-                    content=envelope.original_content or b"",
-                )
-            )
+            self.accepted.append(accepted)
             self._changed.notify_all()
+        return accepted
 
 
 class _Conversation(SMTP):

@@ -1,11 +1,12 @@
 """A rate that several processes share, by the clock of the server that gets the mail."""
 
 from post_office.models import Log
+from post_office.queue.limits import AHEAD
 from tests.acceptance.project import Project, queue
 from tests.acceptance.smtp_server import SMTPServer
 
 RATE = 20  # a second
-BURST = 1 + RATE // 5  # one mail, and not quite a fifth of a second's worth
+BURST = 1 + AHEAD * RATE  # one mail, and what was given out ahead
 
 
 def test_processes_share_a_rate_keep_it_in_every_second_and_use_it(

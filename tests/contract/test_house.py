@@ -15,15 +15,16 @@ PACKAGE = Path(__file__).resolve().parents[2] / "post_office"
 # From the ground up. A name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"version", "enums", "exceptions", "signals", "compat", "conf", "addresses", "headers", "validators",
-     "exact", "fields", "given", "lockfile", "logutils", "packing"},
+     "exact", "fields", "given", "aliases", "ages", "lockfile", "logutils", "packing", "indexes",
+     "addressees", "slots"},
     {"querysets", "models", "migrations"},
     {"rendering", "template", "templatetags"},
     {"queue"},
     {"delivery"},
-    {"arguments", "compose", "storing", "mail", "backends"},
+    {"arguments", "compose", "copies", "bulk_insert", "storing", "mail", "backends"},
     {"narrator", "events", "webhooks"},
-    {"checks", "flow_checks", "health", "probe", "urls", "admin", "management", "apps", "wakeup", "tasks",
-     "background"},
+    {"checks", "flow_checks", "template_checks", "health", "probe", "urls", "admin", "management", "apps",
+     "wakeup", "tasks", "background"},
 ]  # fmt: skip
 # Old import paths: on top of everything, and nothing of the house may lean on them.
 PORCH = {"cache", "connections", "sanitizer", "settings", "utils", "views"}

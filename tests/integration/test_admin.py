@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core import mail as outgoing
 from django.core.files.base import ContentFile
 from django.core.mail import EmailMultiAlternatives
@@ -20,22 +20,24 @@ from django.urls import resolve, reverse
 from django.utils import timezone
 
 from post_office import mail
-from post_office.admin.verbs import RESEND
+from post_office.admin import verbs
+from post_office.admin.verbs import RESEND, Order
 from post_office.backends import EmailBackend
 from post_office.enums import RecipientDeliveryStatus
 from post_office.models import PRIORITY, STATUS, Attachment, Email, EmailTemplate, Log
 from post_office.queue import claims, liveness, outcomes
 from post_office.queue.outcomes import Sent
+from tests.integration.staff import LIST, act, address, held, page, queued, row, send, staff, told
 
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
+VERBS = [verb.permission for verb in verbs.VERBS]
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 CID = "0123456789abcdef0123456789abcdef"
-LIST = "/admin/post_office/email/"
 POLICY = (
-    "sandbox; default-src 'none'; img-src data: https: http:; "
-    "style-src 'unsafe-inline'; font-src https: data:"
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 
 
@@ -54,52 +56,6 @@ class Refusing(BaseEmailBackend):
         raise smtplib.SMTPDataError(self.code, b"not now")
 
 
-def page(client: Client, url: str, **data: Any) -> str:
-    response = client.get(url, data)
-    assert response.status_code == 200
-    return response.content.decode()
-
-
-def told(response: Any) -> str:
-    """What the admin says on the page to which a POST leads."""
-    return " ".join(str(message) for message in response.context["messages"])
-
-
-def address(email: Email, verb: str = "change") -> str:
-    return f"{LIST}{email.pk}/{verb}/"
-
-
-def send(**arguments: Any) -> Email:
-    return mail.send(**{"recipients": "ann@example.com", "sender": "me@example.com", **arguments})
-
-
-def queued(**columns: Any) -> Email:
-    """A mail in the queue, with columns as given."""
-    email = send(subject="Hello", message="Good morning", html_message="<p>Good <b>morning</b></p>")
-    if columns:
-        Email.objects.filter(pk=email.pk).update(**columns)
-        email.refresh_from_db()
-    return email
-
-
-def held() -> Email:
-    email = queued()
-    assert claims.claim_one(email, liveness.register(timezone.now()), timezone.now())
-    return email
-
-
-def row(email: Email) -> Email:
-    return Email.objects.get(pk=email.pk)
-
-
-def staff(*permissions: str) -> Client:
-    user = User.objects.create_user("-".join(permissions) or "nobody", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def viewer() -> Client:
     return staff("view_email", "view_log", "view_emailtemplate", "view_attachment")
@@ -107,7 +63,7 @@ def viewer() -> Client:
 
 @pytest.fixture
 def editor() -> Client:
-    return staff("change_email", "view_log", "view_attachment")
+    return staff("change_email", "view_log", "view_attachment", *VERBS)
 
 
 # --- who may do what --------------------------------------------------------------------------
@@ -122,7 +78,10 @@ GETS = {
     LIST + "{pk}/image/" + CID: (LOGIN, FORBIDDEN, SHOWN, SHOWN),
     LIST + "{pk}/resend/": (LOGIN, FORBIDDEN, FORBIDDEN, SHOWN),
     LIST + "{pk}/requeue/": (LOGIN, FORBIDDEN, FORBIDDEN, SHOWN),
+    LIST + "{pk}/copy/": (LOGIN, FORBIDDEN, FORBIDDEN, SHOWN),
     LIST + "{pk}/cancel/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),  # a failed mail cannot be canceled
+    LIST + "{pk}/priority/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
+    LIST + "{pk}/reschedule/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
     LIST + "{pk}/delete/": (LOGIN, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     LIST + "add/": (LOGIN, FORBIDDEN, FORBIDDEN, FORBIDDEN),
 }
@@ -130,7 +89,11 @@ POSTS = {
     LIST + "{pk}/change/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
     LIST + "{pk}/resend/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
     LIST + "{pk}/requeue/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
+    LIST + "{pk}/copy/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
     LIST + "{pk}/cancel/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
+    LIST + "{pk}/priority/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
+    LIST + "{pk}/reschedule/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
+    LIST + "send/": (LOGIN, FORBIDDEN, FORBIDDEN, DONE),
     LIST + "{pk}/delete/": (LOGIN, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     LIST + "add/": (LOGIN, FORBIDDEN, FORBIDDEN, FORBIDDEN),
 }
@@ -365,8 +328,10 @@ def test_the_page_shows_every_column_of_the_row(admin_client: Client) -> None:
         "spring", "&lt;known@example.com&gt;", "forgotten", "gone", str(email.worker), "not configured",
     ):  # fmt: skip
         assert shown in text, shown
-    for label in ("Retries", "Unfinished deliveries", "Context", "Due", "Expires", "Scheduled Time", "Since"):
+    for label in ("Retries", "Unfinished deliveries", "Due", "Expires", "Scheduled Time", "Since"):
         assert label in text, label
+    for field in Email._meta.concrete_fields:
+        assert f'<th scope="row">{field.name}</th>' in text, field.name
 
 
 def test_the_page_shows_the_log_and_the_attachments(admin_client: Client, with_image: Email) -> None:
@@ -688,7 +653,7 @@ def test_mail_that_another_worker_delivers_is_not_resent(editor: Client) -> None
 def test_mail_that_a_worker_takes_at_the_last_moment_is_left_to_it() -> None:
     email = queued()
     assert claims.claim_one(row(email), liveness.register(timezone.now()), timezone.now())
-    said = RESEND.carry_out(email, "ann")
+    said = RESEND.carry_out(email, Order(actor="ann", chosen={}, mark=""))
     assert "being delivered at this moment" in said.text
     assert not said.acted
     assert outgoing.outbox == []
@@ -699,11 +664,6 @@ def test_a_delivery_from_the_admin_is_no_part_of_a_requests_transaction() -> Non
 
 
 # --- requeue and cancel -----------------------------------------------------------------------
-
-
-def act(client: Client, action: str, *emails: Email, **data: Any) -> Any:
-    selected = {"action": action, "_selected_action": [email.pk for email in emails]}
-    return client.post(LIST, {**selected, **data}, follow=True)
 
 
 def test_failed_mail_is_requeued_at_once(editor: Client) -> None:

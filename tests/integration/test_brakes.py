@@ -209,6 +209,21 @@ def test_one_of_all_workers_probes(faults: Any) -> None:
     assert brakes.take_probe("default", now + timedelta(seconds=60))
 
 
+@pytest.mark.parametrize("column", ["out_of_order_until", "probing_until"])
+def test_what_was_noted_by_a_clock_an_hour_ahead_holds_no_mail(faults: Any, column: str) -> None:
+    faults["open"] = REFUSED
+    email = send()
+    mail.send_queued()
+    let_the_time_pass()
+    an_hour_ahead = timezone.now() + timedelta(hours=1)
+    BackendState.objects.filter(alias="default").update(**{column: an_hour_ahead})
+    faults.clear()
+    assert mail.send_queued() == (1, 0, 0)
+    email.refresh_from_db()
+    assert email.status == STATUS.sent
+    assert state().out_of_order_until is None
+
+
 def test_what_failed_late_does_not_lengthen_the_pause(faults: Any) -> None:
     """Mail on its way when the backend was closed may come to nothing minutes later."""
     now = timezone.now()

@@ -8,6 +8,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.db.models.signals import pre_delete
 from django.utils import timezone
 
 from post_office import mail
@@ -120,3 +121,29 @@ def test_a_file_that_is_gone_already_is_no_fault() -> None:
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(CommandError, match="is too small"):
         cleanup(**options)
+
+
+def test_texts_are_not_read_to_delete_them(django_assert_max_num_queries: Any) -> None:
+    for _ in range(3):
+        old_mail(STATUS.sent).logs.create(status=STATUS.sent, message="")
+    # Keys of the batch, the same locked, four deletions, no further batch; and the transaction.
+    with django_assert_max_num_queries(10) as captured:
+        cleanup()
+    assert not Email.objects.exists()
+    assert not any("html_message" in query["sql"] for query in captured.captured_queries)
+
+
+def test_whoever_listens_hears_of_each_mail_that_is_deleted() -> None:
+    heard: list[str] = []
+
+    def listen(instance: Email, **facts: Any) -> None:
+        heard.append(instance.subject)
+
+    old_mail(STATUS.sent, subject="Hi").logs.create(status=STATUS.sent, message="")
+    pre_delete.connect(listen, sender=Email)
+    try:
+        cleanup()
+    finally:
+        pre_delete.disconnect(listen, sender=Email)
+    assert heard == ["Hi"]
+    assert not Log.objects.exists()

@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage, send_mail
 from django.core.mail.backends import console, dummy, filebased, locmem, smtp
 from django.core.mail.backends.base import BaseEmailBackend
 
-from post_office import mail
+from post_office import aliases, mail
 from post_office.backends import EmailBackend
 from post_office.checks import check_backends, check_delivery_for_deployment, check_mailers
 from post_office.compat import HAS_MAILERS
@@ -92,8 +92,8 @@ def test_a_queue_that_delivers_into_itself_is_refused_by_whatever_path(path: str
 def test_without_backends_smtp_delivers_for_the_queue(path: str, settings: Any) -> None:
     settings.POST_OFFICE = {}
     settings.EMAIL_BACKEND = path
-    assert conn.backends() == {"default": {"BACKEND": conn.SMTP, "OPTIONS": {}}}
-    assert conn.aliases() == ["default"]
+    assert aliases.backends() == {"default": {"BACKEND": aliases.SMTP, "OPTIONS": {}}}
+    assert aliases.aliases() == ["default"]
 
 
 @pytest.mark.filterwarnings("ignore:The EMAIL_BACKEND setting")
@@ -302,7 +302,7 @@ def test_a_mailer_that_cannot_be_used_is_named_and_stops_no_other(two_queues: An
     assert {error.id for error in named.values()} == {"post_office.E009"}
     assert sorted(named) == ["MAILERS['broken']", "MAILERS['odd']", "MAILERS['urgent']"]
     assert "must be one of: low" in named["MAILERS['urgent']"].msg
-    assert conn.validate_alias("newsletter") == "bulk"
+    assert aliases.validate_alias("newsletter") == "bulk"
 
 
 def test_an_unknown_alias_is_a_key_error_and_a_value_error(backends: Any) -> None:

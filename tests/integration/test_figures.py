@@ -33,6 +33,11 @@ def configure(settings: Any) -> Any:
     return change
 
 
+def ago(span: timedelta) -> datetime:
+    """Return a moment before this one; a run of tests may have begun long before."""
+    return timezone.now() - span
+
+
 def rows(number: int = 1, **columns: Any) -> None:
     """Put rows into the table as they are, past every default."""
     created = columns.pop("created", NOW - MINUTE)
@@ -119,10 +124,21 @@ def test_mail_that_nobody_will_claim_is_told_apart() -> None:
     rows(4, backend_alias="gone", status=STATUS.sent)
     rows(5, backend_alias="a typo")
     rows(6, status=None)
+    rows(7, priority=4)
+    rows(8, priority=7, backend_alias="default", status=STATUS.requeued)
+    rows(9, priority=4, status=STATUS.sent)
     found = look()
     assert found.orphaned == {"gone": 5, "a typo": 5}
     assert found.without_status == 6
+    assert found.unknown_priority == 15
     assert found.total.due == 1
+
+
+def test_in_an_order_of_the_projects_own_mail_of_any_priority_is_claimed(configure: Any) -> None:
+    configure(SENDING_ORDER=["id"])
+    rows(2, priority=4)
+    assert look().unknown_priority == 0
+    assert mail.send_queued() == (2, 0, 0)
 
 
 def test_mail_in_delivery_is_due_and_in_somebodys_hands() -> None:
@@ -236,7 +252,8 @@ def test_the_page_aligns_what_there_is() -> None:
     mail.send("ann@example.com", "me@example.com", priority="high")
     rows(12, backend_alias="gone")
     rows(1, status=None)
-    program(beat_at=NOW - HOUR)
+    rows(3, priority=4)
+    program(beat_at=ago(HOUR))
     lines = status().splitlines()
     assert lines[0].split() == ["PRIORITY", "DUE", "SCHEDULED", "RETRYING", "OLDEST", "DUE"]
     assert [line.split()[:4] for line in lines[1:6]] == [
@@ -251,6 +268,7 @@ def test_the_page_aligns_what_there_is() -> None:
     )
     assert "gone      12  not configured: nobody will send this mail" in lines
     assert "-          1  without a status: nobody will send this mail" in lines
+    assert "-          3  of an unknown priority: nobody will send this mail" in lines
     assert "dead, by the clocks: last seen" in lines[-1]
 
 
@@ -265,7 +283,7 @@ DEPTH_KEYS = {"due", "scheduled", "retrying", "oldest_due_at", "oldest_due_secon
 KEYS = {
     "": {
         "healthy", "complaints", "at", "environment", "sending", "priorities", "backends", "orphaned",
-        "without_status", "last_minute", "last_hour", "dispatchers", *DEPTH_KEYS,
+        "without_status", "unknown_priority", "last_minute", "last_hour", "dispatchers", *DEPTH_KEYS,
     },
     "priorities": {"now", "high", "medium", "low", "none"},
     "priorities.high": DEPTH_KEYS,
@@ -282,9 +300,9 @@ KEYS = {
 
 
 def test_programs_get_keys_that_stay() -> None:
-    rows(2, priority=PRIORITY.high)
+    rows(2, priority=PRIORITY.high, created=ago(MINUTE))
     rows(1, backend_alias="gone")
-    program()
+    program(beat_at=timezone.now())
     page = json.loads(status("--json"))
     for path, keys in KEYS.items():
         part = page
@@ -346,10 +364,10 @@ LIMITS = [
 
 @pytest.mark.parametrize(("arguments", "said"), LIMITS, ids=lambda value: " ".join(value) or "nothing")
 def test_a_check_says_which_limit_is_passed(arguments: list[str], said: str) -> None:
-    rows(5, created=NOW - 2 * HOUR)
+    rows(5, created=ago(2 * HOUR))
     rows(3, status=STATUS.failed)
-    rows(2, backend_alias="gone", created=NOW - 2 * HOUR)
-    program(beat_at=NOW - HOUR)
+    rows(2, backend_alias="gone", created=ago(2 * HOUR))
+    program(beat_at=ago(HOUR))
     code, printed = checked(*arguments)
     assert (code, printed) == (2, said) if said else (0, printed)
     assert said or printed.startswith("Mail flows: 5 due, for at most 2h")
@@ -361,22 +379,24 @@ def test_a_check_of_an_idle_queue_is_content() -> None:
 
 
 def test_a_check_complains_of_every_limit_at_once() -> None:
-    rows(2, created=NOW - 2 * HOUR)
+    rows(2, created=ago(2 * HOUR))
     rows(1, status=None)
+    rows(2, priority=4)
     code, said = checked("--max-due", "1", "--require-dispatcher", "--max-orphaned", "0")
     assert code == 2
-    assert len(said.splitlines()) == 4
+    assert len(said.splitlines()) == 5
     assert "1 mails have an empty status: nobody will send them." in said
+    assert "2 mails have an unknown priority: nobody will send them." in said
 
 
 def test_without_a_check_complaints_are_shown_and_the_exit_code_is_0() -> None:
-    rows(2, created=NOW - 2 * HOUR)
+    rows(2, created=ago(2 * HOUR))
     assert status().splitlines()[-1] == "! Mail has been due for 2h, which is more than 1h."
     assert not json.loads(status("--json"))["healthy"]
 
 
 def test_json_and_a_check_go_together() -> None:
-    rows(2, created=NOW - 2 * HOUR)
+    rows(2, created=ago(2 * HOUR))
     code, said = checked("--json")
     assert code == 2
     assert json.loads(said)["complaints"] == ["Mail has been due for 2h, which is more than 1h."]

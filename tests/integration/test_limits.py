@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from post_office.checks import check_delivery
 from post_office.exceptions import InvalidRate
 from post_office.models import STATUS, Allowance, BackendState, Email
 from post_office.queue import brakes, limits
-from post_office.queue.limits import Demand, Limit, Pace, Quota, draw
+from post_office.queue.limits import AHEAD, Demand, Grant, Limit, Pace, Quota, Refusal, draw
 from post_office.queue.rates import Rate, parse_rates
 from tests.backends import FaultyBackend
 
@@ -35,7 +36,11 @@ def demands(count: int, of: Limit, *, recipients: int = 1, urgent: bool = False)
 
 
 def granted(count: int, of: Limit, **more: Any) -> int:
-    return draw(demands(count, of, **more)).count(None)
+    return grants(draw(demands(count, of, **more)))
+
+
+def grants(verdicts: list[Grant | Refusal]) -> int:
+    return sum(isinstance(verdict, Grant) for verdict in verdicts)
 
 
 def configure(settings: Any, **backend: Any) -> None:
@@ -110,11 +115,12 @@ def test_a_pace_is_kept_in_every_second_whenever_it_is_asked() -> None:
         now += rng.choice([0.001, 0.01, 0.05])
         pace = Pace.load(Rate(50, 1), 1.0, stored, now)
         for _ in range(rng.randrange(1, 20)):
-            if pace.wait(1, 0.1, urgent=False) == 0:
+            wait = pace.wait(1, 0.1, urgent=False)
+            if wait <= pace.ahead(urgent=False):
                 pace.use(1)
-                sent.append(now)
+                sent.append(now + wait)
         stored = pace.dump()
-    assert most_in_any_second(sent) <= 50 + 9
+    assert most_in_any_second(sent) <= 50 + 1
     assert len(sent) >= 0.95 * 50 * 20
 
 
@@ -162,13 +168,26 @@ def test_the_smallest_rate_lets_something_go(rate: str, urgent: bool) -> None:
 
 
 def test_a_draw_takes_what_there_is_and_says_how_long_the_rest_waits() -> None:
-    verdicts = draw(demands(30, limit("100/min")))
-    assert verdicts.count(None) == 30
+    assert grants(draw(demands(30, limit("100/min")))) == 30
     verdicts = draw(demands(100, limit("100/min")))
-    assert verdicts.count(None) == 60  # ten are kept free
+    assert grants(verdicts) == 60  # ten are kept free
     refusal = verdicts[-1]
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert 55 < refusal.seconds <= 61
+
+
+def test_a_pace_is_given_out_ahead_each_mail_for_a_moment_of_its_own() -> None:
+    verdicts = draw(demands(100, limit("50/s")))
+    turns = [verdict.seconds or 0.0 for verdict in verdicts if isinstance(verdict, Grant)]
+    assert turns == pytest.approx([number / 50 for number in range(1 + int(AHEAD * 50))])
+
+
+def test_urgent_mail_is_given_a_moment_when_the_rest_has_taken_all_that_is_given_ahead() -> None:
+    *bulk, urgent = draw([*demands(100, limit("50/s")), *demands(1, limit("50/s"), urgent=True)])
+    assert isinstance(bulk[-1], Refusal)
+    assert isinstance(urgent, Grant)
+    assert urgent.seconds is not None
+    assert urgent.seconds <= AHEAD
 
 
 def test_a_share_is_kept_free_for_urgent_mail() -> None:
@@ -190,7 +209,7 @@ def test_a_mail_with_more_recipients_than_the_limit_goes_when_nothing_else_did()
 def test_what_one_limit_refuses_takes_nothing_from_another() -> None:
     backend, domain = limit("100/hour", key="a"), limit("1/hour", key="a example.com")
     both = [Demand(((backend, 1), (domain, 1)))] * 5
-    assert draw(both).count(None) == 1
+    assert grants(draw(both)) == 1
     assert granted(100, backend) == 89
 
 
@@ -274,6 +293,14 @@ def test_mail_sent_at_once_is_counted_and_queued_when_it_is_too_much(settings: A
     configure(settings, RATE="2/hour")
     assert [send(priority="now").status for _ in range(3)] == [STATUS.sent, STATUS.sent, STATUS.queued]
     assert len(django_mail.outbox) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_sent_at_once_waits_a_moment_for_its_turn(settings: Any) -> None:
+    configure(settings, RATE="10/s")
+    before = time.monotonic()
+    assert {send(priority="now").status for _ in range(5)} == {STATUS.sent}
+    assert time.monotonic() - before >= 0.2
 
 
 def test_mail_to_one_domain_waits_and_that_to_others_goes(settings: Any, capsys: Any) -> None:

@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def now() -> datetime:
     """A moment at which everything queued by the test is due."""
-    return timezone.now() + timedelta(seconds=1)
+    return timezone.now() + timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -57,6 +57,40 @@ def test_a_claim_takes_what_is_due_and_marks_it(worker: Worker, now: datetime) -
     stored = row(queued)
     assert (stored.worker_id, stored.status, stored.claims) == (worker.pk, STATUS.queued, 1)
     assert stored.claimed_at is not None
+
+
+def test_what_another_claims_between_our_look_and_our_claim_is_not_ours(
+    worker: Worker, now: datetime
+) -> None:
+    """As on a database that locks no rows."""
+    first, second = queue(2)
+    other = liveness.register(now)
+    taken = Worker._meta.pk.get_db_prep_value(other.pk, connection), first.pk
+
+    def be_first(execute: Any, sql: str, *arguments: Any) -> Any:
+        if sql.startswith("UPDATE") and "claimed_at" in sql:
+            with connection.cursor() as cursor:
+                cursor.cursor.execute(
+                    f"UPDATE {Email._meta.db_table} SET worker_id = %s WHERE id = %s", taken
+                )
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(be_first):
+        assert claim(worker, now + HOUR) == [second]
+    assert row(first).worker_id == other.pk
+    assert row(second).worker_id == worker.pk
+
+
+def test_a_claim_takes_no_more_queries_for_many_mails_than_for_one(worker: Worker, now: datetime) -> None:
+    for count in (1, 60):
+        queue(count)
+        claimer = Claimer(worker)
+        with CaptureQueriesContext(connection) as captured:
+            assert len(claimer.claim(60, ["", "default"], now + HOUR)) == count
+        asked = [query for query in captured.captured_queries if query["sql"] not in ("BEGIN", "COMMIT")]
+        asked = [query for query in asked if "SAVEPOINT" not in query["sql"]]
+        # Which lanes, our own row, what there is, and that it is ours.
+        assert len(asked) == 4
 
 
 def test_what_is_held_is_not_claimed_again(worker: Worker, now: datetime) -> None:

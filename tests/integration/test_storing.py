@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core import mail as outbox
+from django.core.exceptions import ValidationError
 from django.db import connection, connections, transaction
 
 from post_office import mail
@@ -167,3 +168,53 @@ def wait_until_blocked() -> None:
                 return
         # InnoDB renews that table only when nobody has looked for a tenth of a second.
         time.sleep(0.2)
+
+
+def a_stream(mails: int, seen: list[int] | None = None) -> Any:
+    for number in range(mails):
+        if seen is not None:
+            seen.append(Email.objects.count())
+        yield {"recipients": f"ann{number}@example.com", "sender": "me@example.com"}
+
+
+def test_a_stream_is_queued_in_batches_and_never_held_as_a_whole() -> None:
+    seen: list[int] = []
+    assert mail.send_stream(a_stream(25, seen), batch_size=10) == 25
+    assert Email.objects.count() == 25
+    # What is asked for next is asked for only after the batch before is in the queue.
+    assert seen == [0] * 10 + [10] * 10 + [20] * 5
+
+
+def test_a_stream_of_nothing_queues_nothing() -> None:
+    assert mail.send_stream([]) == 0
+
+
+def test_what_a_stream_queued_before_a_fault_stays_and_the_log_says_how_much(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mails = [*a_stream(15)]
+    mails[13]["recipients"] = "nobody"
+    with pytest.raises(ValidationError, match="nobody"):
+        mail.send_stream(mails, batch_size=10)
+    assert Email.objects.count() == 10
+    assert "the first 10 mails are queued" in caplog.text
+
+
+def test_a_stream_with_keys_may_be_run_again() -> None:
+    mails = [{**kwargs, "idempotency_key": f"issue-7-{number}"} for number, kwargs in enumerate(a_stream(15))]
+    mail.send_stream(mails[:10], batch_size=4)
+    assert mail.send_stream(mails, batch_size=4) == 15
+    assert Email.objects.count() == 15
+
+
+def test_a_batch_of_no_mail_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size: 0 is not 1 or more"):
+        mail.send_stream([], batch_size=0)
+
+
+def test_one_plain_mail_outside_a_transaction_takes_one_statement(
+    transactional_db: None, django_assert_num_queries: Any, settings: Any
+) -> None:
+    settings.POST_OFFICE = {**settings.POST_OFFICE, "NOTIFY": False}
+    with django_assert_num_queries(1):
+        send(key=None, subject="Hi", message="Hello")

@@ -233,10 +233,10 @@ def test_a_database_that_is_away_while_mail_is_prepared_burns_no_attempt(
     gather = deliver.gather
     faults = iter([OperationalError("gone")])
 
-    def break_once(email: Email) -> Any:
+    def break_once(email: Email, *arguments: Any) -> Any:
         for fault in faults:
             raise fault
-        return gather(email)
+        return gather(email, *arguments)
 
     monkeypatch.setattr(deliver, "gather", break_once)
     assert mail.send_queued_mail_until_done(lockfile="").sent == 3  # type: ignore[union-attr]

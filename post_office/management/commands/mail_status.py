@@ -50,7 +50,10 @@ class Command(BaseCommand):
             "--max-orphaned",
             type=int,
             metavar="N",
-            help="Mails that nobody will claim: of one backend that is not configured, or without a status.",
+            help=(
+                "Mails that nobody will claim: of one backend that is not configured, without a status, or "
+                "of an unknown priority."
+            ),
         )
         limits.add_argument(
             "--max-silence", type=_span, metavar="SPAN", help="Since a dispatcher was seen; for cron."
@@ -153,6 +156,8 @@ def _backend_rows(found: Figures) -> Iterator[list[str]]:
         yield [alias, count(orphans), "not configured: nobody will send this mail"]
     if found.without_status:
         yield ["-", count(found.without_status), "without a status: nobody will send this mail"]
+    if found.unknown_priority:
+        yield ["-", count(found.unknown_priority), "of an unknown priority: nobody will send this mail"]
 
 
 def _program_row(program: Program) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ...aliases import aliases, validate_alias
 from ...conf import conf
-from ...delivery.connections import aliases, validate_alias
 from ...delivery.crew import database_names, refuse_impossible_processes
 from ...delivery.process import Orders
 from ...delivery.standing import StandingSupervisor, memory_of

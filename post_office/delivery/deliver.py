@@ -21,7 +21,7 @@ from django.utils import timezone
 from ..conf import conf
 from ..enums import FINISHED, HOLD, STATUS
 from ..models import Attachment, Email, Worker
-from ..queue import brakes, claims, environment, liveness, outcomes
+from ..queue import brakes, claims, environment, liveness, outcomes, tallies
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..rendering.keeping import keep_as_sent
 from ..rendering.message import BuiltMessage, Parts, assemble, gather
@@ -262,9 +262,11 @@ def _settle(email: Email, result: outcomes.Outcome, holder: Worker, log_level: i
     give_up_at = time.monotonic() + conf.LEASE_DURATION.total_seconds()
     while True:
         try:
-            outcomes.settle([(email, result)], holder, log_level, timezone.now())
+            now = timezone.now()
+            settled = outcomes.settle([(email, result)], holder, log_level, now)
+            tallies.count(sent=settled.sent, failed=settled.failed, worker=holder.pk, now=now)
             if isinstance(result, Sent):
-                keep_as_sent([email], timezone.now())
+                keep_as_sent([email], now)
             return
         except (OperationalError, InterfaceError) as fault:
             if connection.in_atomic_block or time.monotonic() > give_up_at:

@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from ..conf import conf
 from ..models import Attachment, Email, Worker
-from ..queue import claims, clocks, liveness
+from ..queue import claims, clocks, liveness, tallies
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
 from ..rendering import attachments
@@ -80,6 +80,7 @@ class WorkerLoop:
         # Of mail that is held and not prepared yet, by its key.
         self._attachments: dict[int, list[Attachment]] = {}
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
+        self._tally = tallies.Unwritten()
         self._database_rests_until = 0.0
         self._claim_not_before = 0.0
         # What is due now is not for a worker that holds so much; see `Claimer`.
@@ -124,6 +125,7 @@ class WorkerLoop:
             self._feed()
         self._collect()
         self._settle_if_due()
+        self._write_tally()
         if self._database_rests and not self._senders.in_hand:
             time.sleep(LOOK_AGAIN / 5)
         if self._claimed and not self._senders.in_hand:
@@ -345,7 +347,17 @@ class WorkerLoop:
         self._failing_since = None
         self._recent.append((time.monotonic(), settled.sent + settled.failed + settled.requeued))
         self.total += settled
+        self._tally.add(sent=settled.sent, failed=settled.failed)
         self.on_settled(settled)
+
+    def _write_tally(self) -> None:
+        """Write how much came to its end, where it is time for that or nothing else is to be done."""
+        if self._database_rests or (self._held and not self._tally.is_due):
+            return
+        try:
+            self._tally.write(self.row.pk, timezone.now())
+        except (OperationalError, InterfaceError) as fault:
+            self._database_failed("write how much was sent", fault)
 
     def _database_failed(self, what: str, fault: DatabaseFault) -> None:
         connection = databases[router.db_for_write(Email)]
@@ -459,6 +471,7 @@ class WorkerLoop:
                 if self._unsettled:
                     self._unsettled.settle(self.row)
                 liveness.retire(self.row)
+                self._tally.write(self.row.pk, timezone.now())
                 return
             except (OperationalError, InterfaceError):
                 if last_try:

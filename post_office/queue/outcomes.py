@@ -110,14 +110,14 @@ def settle(
 ) -> Settled:
     """Write outcomes, together with their rows in the log, in one transaction.
 
-    The instances are brought up to date, and signals are sent, after the rows say so.
+    The instances are brought up to date, and signals are sent, after the rows say so. To count them in
+    `tallies` is for the caller, who knows what else is to be counted.
 
     Args:
         results: Mails that `worker` holds, each with its outcome.
         log_level: 0 logs nothing, 1 what failed, 2 all.
     """
     using = router.db_for_write(Email)
-    ours = tallies.ends_with(using)
     with transaction.atomic(using=using):
         written = [
             *_settle_sent([pair for pair in results if _is_plain(*pair)], worker, now),
@@ -128,7 +128,6 @@ def settle(
             ),
         ]
         _write_log(written, log_level)
-        _tally(written, worker.pk, now, ends_here=ours)
     _report_lost(results, written)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
@@ -158,8 +157,8 @@ def bury(rows: EmailQuerySet, report: Report, now: datetime) -> list[tuple[Email
         if email.pk in ended
     ]
     _write_log(written, conf.LOG_LEVEL)
-    if emails:
-        _tally(written, emails[0].worker_id, now, ends_here=False)
+    if emails and (holder := emails[0].worker_id):
+        tallies.count(sent=0, failed=len(written), worker=holder, now=now)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
     return written
@@ -354,19 +353,6 @@ def _log_sent(pks: Sequence[int], alias: str) -> None:
             f"FROM {Email._meta.db_table} WHERE id IN ({_places(pks)}) ORDER BY id",
             [connection.ops.adapt_datetimefield_value(timezone.now()), alias, *pks],
         )
-
-
-def _tally(
-    written: Sequence[tuple[Email, Outcome]], worker_id: Any, now: datetime, *, ends_here: bool
-) -> None:
-    kinds = [type(outcome) for _, outcome in written]
-    tallies.count(
-        sent=kinds.count(Sent),
-        failed=kinds.count(Failed),
-        worker=worker_id,
-        now=now,
-        ends_here=ends_here,
-    )
 
 
 def _log_rows(email: Email, outcome: Outcome) -> Iterator[Log]:

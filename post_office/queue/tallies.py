@@ -2,19 +2,21 @@
 
 They are kept as outcomes are settled, so that to look at a week costs the same however much mail there was,
 and clean-up takes no history away. Each slot has several rows, one for each part of the workers, so that
-they do not wait for each other. It is the last thing that a transaction writes: whoever waits for a row of
-these holds nothing that its holder will want.
+they do not wait for each other. They are written outside of every transaction about mail: whoever waits for
+a row of these holds nothing that its holder will want, and no mail waits for them. So they are figures to
+look at, and no proof: what a worker has settled in its last second is not counted if it is killed in that.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 from django.db.models import F, QuerySet, Sum
 
 from ..models import Tally
@@ -22,6 +24,7 @@ from ..slots import slot_of, slots_in
 
 PARTS = 4
 KEEP = timedelta(days=9)
+WRITE_AFTER = 1.0  # seconds for which a worker keeps what it has counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +36,39 @@ class Tallied:
     failed: int
 
 
-def count(*, sent: int, failed: int, worker: UUID, now: datetime, ends_here: bool) -> None:
-    """Count mails that came to their end.
+@dataclass
+class Unwritten:
+    """What one worker has sent and failed, and not written down yet."""
 
-    Args:
-        ends_here: The transaction commits after this. Otherwise it is counted after its commit, since
-            it may go on to take locks for which a holder of another row waits.
+    sent: int = 0
+    failed: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything, and the last time is long enough ago."""
+        return bool(self.sent or self.failed) and time.monotonic() - self._since >= WRITE_AFTER
+
+    def add(self, *, sent: int, failed: int) -> None:
+        self.sent += sent
+        self.failed += failed
+
+    def write(self, worker: UUID, now: datetime) -> None:
+        """Write it down; a fault of the database leaves it as it was."""
+        if self.sent or self.failed:
+            _add(slot_of(now), worker, self.sent, self.failed)
+            self.sent = self.failed = 0
+        self._since = time.monotonic()
+
+
+def count(*, sent: int, failed: int, worker: UUID, now: datetime) -> None:
+    """Count mails that came to their end, after the commit of the transaction that says so.
+
+    A fault of the database is logged: they are at their end all the same.
     """
-    if not sent and not failed:
-        return
-    add = partial(_add, slot_of(now), worker.int % PARTS, sent, failed)
-    if ends_here:
-        add()
-    else:
+    if sent or failed:
+        add = partial(_add, slot_of(now), worker, sent, failed)
         transaction.on_commit(add, using=_rows().db, robust=True)
-
-
-def ends_with(using: str) -> bool:
-    """Return whether a transaction that is begun now is nobody's but ours."""
-    return not connections[using].in_atomic_block
 
 
 def since(first: int) -> Sequence[Tallied]:
@@ -63,7 +80,8 @@ def since(first: int) -> Sequence[Tallied]:
     ]
 
 
-def _add(slot: int, part: int, sent: int, failed: int) -> None:
+def _add(slot: int, worker: UUID, sent: int, failed: int) -> None:
+    part = worker.int % PARTS
     row = _rows().filter(slot=slot, part=part)
     added = {"sent": F("sent") + sent, "failed": F("failed") + failed}
     if row.update(**added):

@@ -21,6 +21,7 @@ from django.utils import timezone
 from post_office import mail
 from post_office.admin import charts
 from post_office.delivery import policies
+from post_office.delivery.worker import WorkerLoop
 from post_office.enums import PRIORITY, STATUS
 from post_office.models import BackendState, Dispatcher, Email, Environment, Log, Tally
 from post_office.queue import brakes, claims, limits, liveness, reasons, tallies
@@ -419,11 +420,31 @@ def test_the_drawings_are_the_same_in_a_language_with_decimal_commas(admin_clien
 
 
 @pytest.mark.django_db(transaction=True)
-def test_settling_counts_in_its_own_transaction() -> None:
+def test_a_mail_that_is_sent_at_once_is_counted() -> None:
     send().dispatch()
     send().dispatch()
     (counted,) = tallies.since(slot_of(timezone.now()) - 1)
     assert (counted.sent, counted.failed) == (2, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["by a worker", "at once"])
+def test_no_row_of_a_tally_is_locked_together_with_one_of_a_mail(how: str) -> None:
+    """Two workers that wrote both in one transaction met in a deadlock on MariaDB."""
+    in_transaction: list[bool] = []
+
+    def look(execute: Any, sql: str, *arguments: Any) -> Any:
+        if sql.startswith("UPDATE") and "post_office_tally" in sql:
+            in_transaction.append(connection.in_atomic_block)
+        return execute(sql, *arguments)
+
+    email = send()
+    with connection.execute_wrapper(look):
+        email.dispatch() if how == "at once" else WorkerLoop(log_level=2).run()
+    assert in_transaction
+    assert not any(in_transaction)
+    (counted,) = tallies.since(slot_of(timezone.now()) - 1)
+    assert counted.sent == 1
 
 
 def test_old_tallies_go_when_new_ones_come() -> None:
@@ -432,7 +453,9 @@ def test_old_tallies_go_when_new_ones_come() -> None:
     Tally.objects.create(slot=slot_of(now - 10 * DAY), part=worker.int % tallies.PARTS, sent=1)
     Tally.objects.create(slot=slot_of(now - 7 * DAY), part=worker.int % tallies.PARTS, sent=2)
     for _ in range(2):
-        tallies.count(sent=3, failed=1, worker=worker, now=now, ends_here=True)
+        written = tallies.Unwritten(sent=3, failed=1)
+        written.write(worker, now)
+        written.write(worker, now)
     found = tallies.since(0)
     assert [(tally.sent, tally.failed) for tally in found] == [(2, 0), (6, 2)]
 

@@ -65,8 +65,11 @@ class RudeServer(SMTPServer):
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         number = self._numbers[envelope]
-        asked = self._asked[server.transport]
-        asked.append(address)
+        if server.transport.is_closing():
+            # What came in one breath is still read after it went away; nobody hears of it.
+            self.broken_off[address] += 1
+            await asyncio.Event().wait()
+        self._asked[server.transport].append(address)
         if number % 50 == 0:
             self._break_off(server)
             await self._hang_up(server)
@@ -84,7 +87,7 @@ class RudeServer(SMTPServer):
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         number = self._numbers.pop(envelope)
-        if number % 100 == 75:
+        if number % 100 == 75 or server.transport.is_closing():
             heard = message_from_bytes(envelope.original_content or b"")
             self.untaken[heard["Message-ID"]] += 1
             self._break_off(server)
@@ -108,4 +111,4 @@ class RudeServer(SMTPServer):
         self.broken_off.update(self._asked.pop(transport, []))
 
     def _break_off(self, server: SMTP) -> None:
-        self.broken_off.update(self._asked.pop(server.transport))
+        self.broken_off.update(self._asked.pop(server.transport, []))

@@ -23,8 +23,8 @@ from post_office.admin import charts
 from post_office.delivery import policies
 from post_office.delivery.worker import WorkerLoop
 from post_office.enums import PRIORITY, STATUS
-from post_office.models import BackendState, Dispatcher, Email, Environment, Log, Tally
-from post_office.queue import brakes, claims, limits, liveness, reasons, tallies
+from post_office.models import BackendState, Dispatcher, Email, Log, Tally
+from post_office.queue import brakes, claims, environment, limits, liveness, reasons, tallies
 from post_office.queue.limits import Demand, Limit
 from post_office.queue.reasons import Reason
 from post_office.queue.tallies import Tallied
@@ -345,7 +345,7 @@ def test_mail_that_nobody_will_ever_send_is_named(admin_client: Client) -> None:
 
 
 def test_the_environment_of_another_is_an_alarm(admin_client: Client, settings: Any) -> None:
-    Environment.objects.create(name="live")
+    environment.adopt("live")
     settings.POST_OFFICE = {**settings.POST_OFFICE, "ENVIRONMENT": "staging"}
     assert "belongs to the environment live, and this one is staging" in notices(admin_client)[0]
 

@@ -2,7 +2,8 @@
 
 A database that does not answer is left out, with its reason; with REQUIRE_SERVICES=1 that is a failure.
 With DATABASE set, the tests run on that one alone. With ACCEPTANCE set to names of databases, the tests with
-real processes, which take longest, run on these only.
+real processes, which take longest, run on these only. BROWSER_TESTS says the same of the tests in a browser:
+on SQLite only, if it is not set. Where there is no browser they are skipped.
 
 Without arguments, the tests share the processors of this machine, but for those with real processes, which
 come after the others and one at a time.
@@ -16,6 +17,7 @@ import sys
 from tests import services
 
 PROCESSES = "tests/acceptance"
+BROWSER = "tests/browser"
 DATABASES = ("sqlite", "postgres", "mariadb")
 CLOSING_LINE = re.compile(r"=*\s*((?:\d+ \w+|no tests ran)\b.* in \d[^=]*?)\s*=*")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -45,9 +47,11 @@ def main(arguments: list[str]) -> int:
 def everything(database: str) -> list[list[str]]:
     """Return the arguments of the runs that all tests take."""
     # A file's tests stay together, as they share what is costly to make.
-    runs = [["--numprocesses=auto", "--dist=loadfile", f"--ignore={PROCESSES}"]]
+    runs = [["--numprocesses=auto", "--dist=loadfile", f"--ignore={PROCESSES}", f"--ignore={BROWSER}"]]
     if database in os.environ.get("ACCEPTANCE", database).split():
         runs.append([PROCESSES])
+    if database in os.environ.get("BROWSER_TESTS", "sqlite").split():
+        runs.append([BROWSER])
     return runs
 
 

@@ -5,6 +5,7 @@ is skipped, and the reason is said. With REQUIRE_SERVICES=1, as in continuous in
 """
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -36,6 +37,8 @@ def why_missing(service: str) -> str:
         _PROBES[service]()
     except ImportError as error:
         return f"the package {error.name} is not installed"
+    except FileNotFoundError as error:
+        return str(error)
     except Exception as error:  # each driver has exceptions of its own, and all of them mean the same here
         return f"no answer at {_address(service)} ({' '.join(str(error).split())})"
     return ""
@@ -100,6 +103,14 @@ def _rabbitmq() -> None:
     _expect("rabbitmq", b"AMQP\x00\x00\x09\x01", (b"\x01",))
 
 
+def chromium() -> str:
+    """Return the path of the browser, which Debian calls so. Raises FileNotFoundError."""
+    for name in (settings.CHROMIUM, "chromium", "chromium-browser", "google-chrome"):
+        if name and (path := shutil.which(name)):
+            return path
+    raise FileNotFoundError("there is no such browser here; CHROMIUM can say where it is")
+
+
 def _expect(service: str, greeting: bytes, answers: tuple[bytes, ...]) -> None:
     with socket.create_connection(_host_and_port(service), timeout=SECONDS_TO_ANSWER) as connection:
         connection.sendall(greeting)
@@ -107,10 +118,11 @@ def _expect(service: str, greeting: bytes, answers: tuple[bytes, ...]) -> None:
             raise ConnectionError(f"something else listens there, it says {answer!r}")
 
 
-_PROBES: dict[str, Callable[[], None]] = {
+_PROBES: dict[str, Callable[[], object]] = {
     "sqlite": _sqlite,
     "postgres": _postgres,
     "mariadb": _mariadb,
     "redis": _redis,
     "rabbitmq": _rabbitmq,
+    "chromium": chromium,
 }

@@ -1,7 +1,8 @@
 """Settings of the test project. It queues by EMAIL_BACKEND, the way that works on every supported Django.
 
 Chosen by the environment: DATABASE (sqlite, postgres or mariadb) and DATABASE_NAME; where the servers are:
-POSTGRES_HOST, _PORT, _USER and _PASSWORD, MARIADB_HOST, _PORT, _USER and _PASSWORD, REDIS_URL, AMQP_URL.
+POSTGRES_HOST, _PORT, _USER and _PASSWORD, MARIADB_HOST, _PORT, _USER and _PASSWORD, REDIS_URL, AMQP_URL; and
+CHROMIUM, the path of a browser that is not in PATH.
 """
 
 import os
@@ -55,6 +56,7 @@ DATABASES = {"default": servers[os.environ.get("DATABASE", "sqlite")]}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+CHROMIUM = os.environ.get("CHROMIUM", "")
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 
 SECRET_KEY = "only for tests"

@@ -168,6 +168,7 @@ class Email(models.Model):
 
     # Of rows of `marked_late()`.
     is_late: bool
+    has_attachments: bool
 
     class Meta:
         app_label = "post_office"

@@ -125,7 +125,8 @@ class WorkerLoop:
             self._feed()
         self._collect()
         self._settle_if_due()
-        self._write_tally()
+        if self._tally.is_due and not self._database_rests:
+            self._write_tally()
         if self._database_rests and not self._senders.in_hand:
             time.sleep(LOOK_AGAIN / 5)
         if self._claimed and not self._senders.in_hand:
@@ -183,13 +184,14 @@ class WorkerLoop:
         if self.stopping or self._limit_is_reached or too_soon:
             return False
         # What only waits for its turn must not keep us from mail that can go.
-        held = self._held - self._senders.waiting
-        room = self._window() - held
-        if self._ready or room <= 0 or self._held >= self._claim_below:
+        to_send = self._held - len(self._unsettled) - self._senders.waiting
+        window = self._window()
+        if self._ready or to_send >= window or self._held >= self._claim_below:
             return False
         # Much at a time; but no thread is to wait for that.
-        if held >= self.threads and room <= held:
+        if to_send >= max(self.threads, window / 4):
             return False
+        room = window - to_send
         got = self._claim(room)
         self._claim_below = max(self._held, 1) if self._claimer.is_over else math.inf
         if got < room and self._held and not self._claimer.is_over:
@@ -232,8 +234,8 @@ class WorkerLoop:
     def _accept(self, claimed: list[Email]) -> None:
         self._claimed.extend(claimed)
         self._accepted += len(claimed)
-        if claimed:
-            self._attachments |= attachments.of_each(claimed)
+        self._attachments |= {email.pk: [] for email in claimed}
+        self._attachments |= attachments.of_each([email for email in claimed if email.has_attachments])
 
     def _window(self) -> int:
         """Return how much to hold: a second's worth, so that urgent mail need not wait for more."""
@@ -351,9 +353,7 @@ class WorkerLoop:
         self.on_settled(settled)
 
     def _write_tally(self) -> None:
-        """Write how much came to its end, where it is time for that or nothing else is to be done."""
-        if self._database_rests or (self._held and not self._tally.is_due):
-            return
+        """Write how much came to its end since the last time."""
         try:
             self._tally.write(self.row.pk, timezone.now())
         except (OperationalError, InterfaceError) as fault:
@@ -389,6 +389,7 @@ class WorkerLoop:
             return True
         if self.calls is None:
             return self._more_to_come()
+        self._write_tally()
         # Waiting comes before looking: what is due, but locked by others, must not keep us busy.
         self.calls.wait()
         while not self.should_stop() and not self._something_is_due():

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import connections, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from ..conf import PostOfficeSettings, conf
 from ..enums import HOLD
-from ..models import Email, EmailTemplate, Worker
+from ..models import Attachment, Email, EmailTemplate, Worker
 from ..querysets import EmailQuerySet
 from . import liveness, outcomes
 from .lanes import PRIORITIES, occupied
@@ -114,7 +114,7 @@ class Claimer:
 
     def _hold(self, rows: EmailQuerySet, limit: int, now: datetime) -> tuple[list[Email], list[int]]:
         """Mark the first of these rows as ours. Returns them, and the keys of those past their time."""
-        waiting = rows.due(now).unheld().marked_late(now)
+        waiting = _marked_attached(rows.due(now).unheld().marked_late(now))
         connection = connections[waiting.db]
         with transaction.atomic(using=waiting.db):
             liveness.hold_row(self.worker)
@@ -150,6 +150,12 @@ class Claimer:
             if is_suspect:
                 self._has_suspect = self.is_over = True
                 return
+
+
+def _marked_attached(rows: EmailQuerySet) -> EmailQuerySet:
+    """Each with `has_attachments`, so that those of most mail need not be asked for."""
+    links = Attachment.emails.through._default_manager.filter(email=OuterRef("pk"))
+    return rows.annotate(has_attachments=Exists(links))  # type: ignore[no-redef]
 
 
 def _turn(email: Email) -> tuple[bool, int, datetime, int]:

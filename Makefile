@@ -31,7 +31,15 @@ bench-quick: ## Measure the most important in less than a minute
 test: $(VENV)/test.stamp $(VENV)/mysqlclient.stamp ## Run the tests on SQLite, and on PostgreSQL and MariaDB where they answer (ARGS: for pytest)
 	$(python) -m tests $(ARGS)
 
-.PHONY: help demo web bench bench-quick test torture coverage lint types migrations messages check clean
+torture: $(VENV)/test.stamp $(VENV)/mysqlclient.stamp ## Make sure at full size that no mail is lost or sent twice, whatever happens, and write it down
+	$(python) -m tests.torture $(ARGS)
+
+# By the tests of parts alone: what only a test with real processes reaches is not proved, but happened to run.
+coverage: $(VENV)/test.stamp $(VENV)/mysqlclient.stamp ## Say which branches of queue/ and delivery/ no test takes, on all databases together
+	$(python) -m coverage erase
+	$(python) -m coverage run -m tests --numprocesses=auto --dist=loadfile tests/unit tests/integration tests/contract $(ARGS)
+	$(python) -m coverage combine --quiet
+	$(python) -m coverage report
 
 lint: $(VENV)/dev.stamp ## Look for mistakes and for another layout (ruff)
 	$(VENV)/bin/ruff check .

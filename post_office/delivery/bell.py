@@ -22,8 +22,8 @@ class Bell:
     def silence(self) -> None:
         """Let it be still until it is rung again."""
         try:
-            while self._ear.recv(4096):
-                pass
+            while True:
+                self._ear.recv(4096)
         except BlockingIOError:
             pass
 

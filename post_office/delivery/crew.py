@@ -25,7 +25,7 @@ from django.db import connections as databases
 
 from ..exceptions import CannotStartProcesses
 from ..queue.outcomes import Settled
-from .line import LOOK, READY, STOP
+from .line import LOOK, STOP
 from .process import STOP_SIGNALS, Orders, run_worker
 
 logger = logging.getLogger("post_office")
@@ -47,6 +47,7 @@ class Member:
 
     def call(self) -> None:
         """Say that there is new mail. One that does not listen, and has not read earlier calls, is spared."""
+        # On Windows no pipe can be asked: there, workers look by themselves alone.
         if sys.platform != "win32" and select.select([], [self.pipe], [], 0)[1]:
             self._say(LOOK)
 
@@ -127,10 +128,10 @@ class Crew:
         if isinstance(message, Settled):
             member.attempted += message.sent + message.failed + message.requeued
             self._on_settled(message)
-        elif message == READY:
-            member.ready = True
         elif isinstance(message, dict):
             self._on_paused(message)
+        else:  # READY, the one word that a worker has to say
+            member.ready = True
 
     def _miss(self, member: Member) -> None:
         self.members.remove(member)
@@ -146,8 +147,11 @@ def database_names() -> dict[str, str]:
 
 def refuse_impossible_processes(processes: int) -> None:
     """Raise `CannotStartProcesses` where a worker process could not find its way."""
-    if not hasattr(django_settings, "SETTINGS_MODULE"):
-        raise CannotStartProcesses(processes, "since settings.configure() names no module to load")
+    if not django_settings.SETTINGS_MODULE:
+        # Another process would not have what was set here.
+        raise CannotStartProcesses(
+            processes, "since settings.configure() or override_settings() leave no module to load"
+        )
     if multiprocessing.current_process().daemon:
         raise CannotStartProcesses(processes, "since a daemonic process may have no children")
     for alias in databases:
@@ -162,7 +166,7 @@ def _stop_signals_held_back() -> Iterator[None]:
 
     It inherits that. So it does not die of them before it can take them.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has no such thing
+    if not hasattr(signal, "pthread_sigmask"):  # pragma: no cover  # Windows has no such thing
         yield
         return
     resource_tracker.ensure_running()  # would be started with the process, and end the holding back

@@ -44,7 +44,7 @@ def run_worker(pipe: Connection, orders: Orders) -> None:
     # Ctrl-C reaches the whole process group; what it means is for the supervisor to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: line.stop())
-    if hasattr(signal, "pthread_sigmask"):
+    if hasattr(signal, "pthread_sigmask"):  # pragma: no branch  # Windows has no such thing
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     os.environ["DJANGO_SETTINGS_MODULE"] = orders.settings_module

@@ -166,8 +166,7 @@ class Email(models.Model):
 
     objects = EmailQuerySet.as_manager()
 
-    # Of rows of `marked_late()`.
-    is_late: bool
+    # Of rows that were claimed.
     has_attachments: bool
 
     class Meta:

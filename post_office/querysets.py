@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router
-from django.db.models import Case, Q, Value, When
+from django.db.models import Q, Value
 from django.db.models.functions import StrIndex
 from django.db.models.lookups import Exact
 
@@ -26,6 +26,11 @@ NOTED = 10_000
 FEW = 1000
 
 ALL, NONE = Q(), Q(pk__in=[])
+
+
+def places(values: Collection[Any]) -> str:
+    """Return the places of so many values in a statement that is written by hand."""
+    return ", ".join(["%s"] * len(values))
 
 
 def _too_old(oldest: datetime) -> Q:
@@ -51,10 +56,6 @@ def _by_age(now: datetime, condition: Callable[[datetime], Q], *, without_limit:
     return rows
 
 
-def _late(now: datetime) -> Q:
-    return Q(expires_at__lte=now) | _by_age(now, _too_old, without_limit=NONE)
-
-
 class EmailQuerySet(models.QuerySet["Email"]):
     def primary(self) -> EmailQuerySet:
         """Of the database that is written to; a replica would show the queue of a while ago."""
@@ -74,12 +75,8 @@ class EmailQuerySet(models.QuerySet["Email"]):
 
     def expired(self, now: datetime) -> EmailQuerySet:
         """Unfinished and past its `expires_at`, or due for longer than MAX_AGE."""
-        return self.unfinished().filter(_late(now))
-
-    def marked_late(self, now: datetime) -> EmailQuerySet:
-        """Each with `is_late`: it is past its `expires_at`, or due for longer than MAX_AGE."""
-        is_late = Case(When(_late(now), then=True), default=False)
-        return self.annotate(is_late=is_late)  # type: ignore[no-redef]
+        too_old = _by_age(now, _too_old, without_limit=NONE)
+        return self.unfinished().filter(Q(expires_at__lte=now) | too_old)
 
     def unexpired(self, now: datetime) -> EmailQuerySet:
         """Not past `expires_at`, and not due for longer than MAX_AGE."""

@@ -22,7 +22,7 @@ from .. import signals
 from ..conf import conf
 from ..enums import ANSWER, OPEN, STATUS
 from ..models import Email, Log, Worker
-from ..querysets import EmailQuerySet
+from ..querysets import EmailQuerySet, places
 from . import tallies
 
 logger = logging.getLogger("post_office")
@@ -276,14 +276,10 @@ def _mark_sent(pks: Collection[int], worker: Worker, now: datetime) -> int:
         cursor.execute(
             f"UPDATE {Email._meta.db_table} SET status = {STATUS.sent:d}, last_updated = %s, "
             "worker_id = NULL, claimed_at = NULL, claims = 0 "
-            f"WHERE id IN ({_places(pks)}) AND worker_id = %s AND status IN ({_places(OPEN)})",
+            f"WHERE id IN ({places(pks)}) AND worker_id = %s AND status IN ({places(OPEN)})",
             [moment, *pks, mine, *OPEN],
         )
         return int(cursor.rowcount)
-
-
-def _places(values: Collection[Any]) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def _provider_ids(results: Sequence[tuple[Email, Outcome]]) -> dict[str, Case]:
@@ -350,7 +346,7 @@ def _log_sent(pks: Sequence[int], alias: str) -> None:
             f"INSERT INTO {Log._meta.db_table} "
             f"(email_id, {date}, status, exception_type, message, backend, attempt) "
             f"SELECT id, %s, {STATUS.sent:d}, '', '', %s, COALESCE(number_of_retries, 0) + 1 "
-            f"FROM {Email._meta.db_table} WHERE id IN ({_places(pks)}) ORDER BY id",
+            f"FROM {Email._meta.db_table} WHERE id IN ({places(pks)}) ORDER BY id",
             [connection.ops.adapt_datetimefield_value(timezone.now()), alias, *pks],
         )
 

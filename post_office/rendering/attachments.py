@@ -227,8 +227,10 @@ def of(email: Email) -> list[Attachment]:
 
 
 def of_each(emails: Sequence[Email]) -> dict[int, list[Attachment]]:
-    """Return the attachments of emails by their keys, with one query for all."""
+    """Return the attachments of emails by their keys, with one query for all; none for no emails."""
     attached: dict[int, list[Attachment]] = {email.pk: [] for email in emails}
+    if not attached:
+        return {}
     links = Attachment.emails.through._default_manager.using(router.db_for_write(Email))
     for link in links.filter(email__in=attached).order_by("pk").select_related("attachment"):
         attached[link.email_id].append(link.attachment)

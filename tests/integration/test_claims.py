@@ -47,7 +47,7 @@ def test_what_was_given_away_between_the_look_and_the_claim_stays_with_who_has_i
     given: list[str] = []
 
     def give_away(execute: Execute, sql: str) -> Any:
-        if re.match(r"UPDATE .post_office_email. SET .worker_id.", sql) and not given:
+        if re.match(r"UPDATE post_office_email SET worker_id", sql) and not given:
             given.append(sql)
             Email.objects.filter(pk=taken.pk).update(worker=holder, claimed_at=now - HOUR, claims=1)
         return execute()

@@ -55,6 +55,7 @@ def confirmation(
     form: forms.Form | None = None,
     action: str = "",
     more: Iterable[tuple[str, str]] = (),
+    back: str = "",
 ) -> HttpResponse:
     """Return the page. Its form sends what this request sent, and that it is confirmed.
 
@@ -63,9 +64,10 @@ def confirmation(
         form: What is to be chosen.
         action: Address that the form goes to, if not this one.
         more: What the form sends besides, unseen.
+        back: Address of the page to which those go back who do not want it; else the mail, or the list.
     """
     site, opts = modeladmin.admin_site, modeladmin.opts
-    back = reverse("admin:post_office_email_changelist", current_app=site.name)
+    back = back or reverse("admin:post_office_email_changelist", current_app=site.name)
     own = {"csrfmiddlewaretoken", CONFIRMED, SEEN, MARK, *(form.fields if form else ())}
     hidden = [(name, value) for name, values in request.POST.lists() if name not in own for value in values]
     if email is not None:

@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy
 from ..addresses import join_mailboxes, split_mailboxes
 from ..aliases import aliases, default_alias
 from ..models import Email, EmailTemplate
+from ..rendering import drafts
+from .faults import sentence
+from .unsaved import TEXTS
 
 if TYPE_CHECKING:
     EmailModelForm = forms.ModelForm[Email]
@@ -72,12 +75,32 @@ class EmailAdminForm(EmailModelForm):
         return cleaned
 
 
-class EmailTemplateAdminForm(TemplateModelForm):
+class TextsForm(TemplateModelForm):
+    """Texts of a template, whose mistakes are told with their place."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in TEXTS:
+            if name in cleaned:
+                # As it was typed, since the form takes away empty lines at the start.
+                for problem in drafts.check(str(self[name].value() or ""), field=name):
+                    self.add_error(name, sentence(problem))
+        return cleaned
+
+    def clean_sample_context(self) -> str | None:
+        """Keep what there is where the form has no such field."""
+        if self.add_prefix("sample_context") not in self.data:
+            return self.instance.sample_context
+        given: str | None = self.cleaned_data["sample_context"]
+        return given
+
+
+class EmailTemplateAdminForm(TextsForm):
     """A template in its default language."""
 
     class Meta:
         model = EmailTemplate
-        fields = ["name", "description", "subject", "content", "html_content"]
+        fields = ["name", "description", *TEXTS, "sample_context"]
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -88,14 +111,14 @@ class EmailTemplateAdminForm(TemplateModelForm):
         return name
 
 
-class EmailTemplateTranslationForm(TemplateModelForm):
+class EmailTemplateTranslationForm(TextsForm):
     """A template in another language. The language stays what it is once the translation is saved."""
 
     language = forms.ChoiceField(label=gettext_lazy("Language"))
 
     class Meta:
         model = EmailTemplate
-        fields = ["language", "subject", "content", "html_content"]
+        fields = ["language", *TEXTS, "sample_context"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

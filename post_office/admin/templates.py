@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import models
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
@@ -15,19 +18,23 @@ from django.utils.translation import gettext_lazy
 from ..models import EmailTemplate
 from ..rendering import versions
 from .forms import EmailTemplateAdminForm, EmailTemplateAdminFormSet, EmailTemplateTranslationForm
+from .history import TemplateHistory
+from .trial import TemplateTrial
+from .unsaved import TEXTS
+from .usage import TemplateUsage
 from .widgets import SourceWidget, SubjectField
 
 if TYPE_CHECKING:
-    TemplateModelAdmin = admin.ModelAdmin[EmailTemplate]
     TemplateStackedInline = admin.StackedInline[EmailTemplate, EmailTemplate]
 else:
-    TemplateModelAdmin, TemplateStackedInline = admin.ModelAdmin, admin.StackedInline
+    TemplateStackedInline = admin.StackedInline
 
-TEXTS = ("subject", "content", "html_content")
-WIDGETS: dict[str, type[Any]] = {
+WIDGETS: dict[str, Callable[[], Any]] = {
     "subject": SubjectField,
     "content": SourceWidget,
     "html_content": SourceWidget,
+    "sample_context": partial(SourceWidget, {"rows": 5}),
+    "description": partial(AdminTextareaWidget, {"rows": 3}),
 }
 
 
@@ -44,7 +51,17 @@ class EmailTemplateInline(TextWidgets, TemplateStackedInline):
     model = EmailTemplate
     form = EmailTemplateTranslationForm
     formset = EmailTemplateAdminFormSet
-    fields = ("language", *TEXTS)
+    fieldsets = [
+        (None, {"fields": ("language", *TEXTS)}),
+        (
+            gettext_lazy("Sample context of its own"),
+            {
+                "fields": ["sample_context"],
+                "classes": ["collapse"],
+                "description": gettext_lazy("Empty: that of the default text."),
+            },
+        ),
+    ]
     extra = 0
     verbose_name = gettext_lazy("Translation")
     verbose_name_plural = gettext_lazy("Translations")
@@ -54,13 +71,14 @@ class EmailTemplateInline(TextWidgets, TemplateStackedInline):
 
 
 @admin.register(EmailTemplate)
-class EmailTemplateAdmin(TextWidgets, TemplateModelAdmin):
+class EmailTemplateAdmin(TextWidgets, TemplateTrial, TemplateHistory, TemplateUsage):
     form = EmailTemplateAdminForm
     list_display = ("name", "description_shortened", "subject", "languages_compact", "created_at")
     search_fields = ("name", "description", "subject")
     fieldsets = [
         (None, {"fields": ("name", "description")}),
         (gettext_lazy("Default Content"), {"fields": TEXTS}),
+        (gettext_lazy("Sample context"), {"fields": ["sample_context"], "classes": ["post-office-sample"]}),
     ]
 
     class Media:

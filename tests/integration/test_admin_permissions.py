@@ -14,7 +14,16 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from post_office.models import PRIORITY, STATUS, Attachment, BackendState, Email, EmailTemplate, Log
+from post_office.models import (
+    PRIORITY,
+    STATUS,
+    Attachment,
+    BackendState,
+    Email,
+    EmailTemplate,
+    Log,
+    TemplateVersion,
+)
 from tests.integration.staff import LIST, queued, staff
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +78,9 @@ def an_address(route: str, key: Any) -> str:
 def world() -> Email:
     template = EmailTemplate.objects.create(name="welcome", subject="Hi", content="Dear", html_content="<p>")
     EmailTemplate.objects.create(name="welcome", subject="Hallo", language="de", default_template=template)
+    template.subject = "Hello"
+    template.save()
+    EmailTemplate.objects.create(name="deleted", content="x").delete()
     email = queued(priority=PRIORITY.low)
     for status in (STATUS.failed, STATUS.sent):
         Log.objects.create(email=queued(status=status), status=STATUS.failed, message="no")
@@ -84,6 +96,8 @@ def keys(route: str) -> list[Any]:
     if "<" not in route:
         return [0]
     emails = list(Email.objects.order_by("pk").values_list("pk", flat=True))
+    if "/versions/<" in route:
+        return list(TemplateVersion.objects.order_by("pk").values_list("pk", flat=True))
     templates = list(EmailTemplate.objects.order_by("pk").values_list("pk", flat=True))
     return templates if "/emailtemplate/" in route else ["default"] if "/backendstate/" in route else emails
 

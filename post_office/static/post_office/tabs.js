@@ -17,47 +17,43 @@
         const heading = panel.querySelector("h2, h3");
         const tab = document.createElement("button");
         tab.type = "button";
-        tab.role = "tab";
-        tab.setAttribute("role", "tab");
         panel.id = nameOf(panel);
         tab.id = `${panel.id}-tab`;
         tab.textContent = panel.dataset.tab || (heading ? heading.textContent : panel.id);
-        tab.setAttribute("aria-controls", panel.id);
         tab.classList.toggle("post-office-faulty", panel.querySelector(".errorlist") !== null);
-        panel.setAttribute("role", "tabpanel");
-        panel.setAttribute("aria-labelledby", tab.id);
-        panel.classList.add("post-office-panel");
         return tab;
     }
 
-    function build(parent) {
-        const panels = [...parent.children].filter((child) => child.classList.contains(PANEL));
-        if (panels.length < 2) {
-            return;
-        }
-        const row = document.createElement("div");
+    /* Make elements a row of tabs; returns the function that shows the panel at a position.
+
+       `chosen` is told the position of a tab that somebody chooses. */
+    function join(row, tabs, panels, chosen) {
         row.setAttribute("role", "tablist");
         row.className = "post-office-tabs";
-        const tabs = panels.map(tabFor);
-        row.append(...tabs);
-        panels[0].before(row);
+        row.replaceChildren(...tabs);
 
-        function show(chosen) {
+        function show(shown) {
             tabs.forEach((tab, position) => {
-                const isChosen = position === chosen;
-                tab.setAttribute("aria-selected", String(isChosen));
-                tab.tabIndex = isChosen ? 0 : -1;
-                panels[position].hidden = !isChosen;
+                const isShown = position === shown;
+                tab.setAttribute("aria-selected", String(isShown));
+                tab.tabIndex = isShown ? 0 : -1;
+                panels[position].hidden = !isShown;
             });
         }
 
-        function choose(chosen) {
-            show(chosen);
-            tabs[chosen].focus();
-            history.replaceState(null, "", `#${panels[chosen].id}`);
+        function choose(position) {
+            show(position);
+            tabs[position].focus();
+            chosen(position);
         }
 
         tabs.forEach((tab, position) => {
+            const panel = panels[position];
+            tab.setAttribute("role", "tab");
+            tab.setAttribute("aria-controls", panel.id);
+            panel.setAttribute("role", "tabpanel");
+            panel.setAttribute("aria-labelledby", tab.id);
+            panel.classList.add("post-office-panel");
             tab.addEventListener("click", () => choose(position));
             tab.addEventListener("keydown", (event) => {
                 const forward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
@@ -73,6 +69,22 @@
                     choose(goal);
                 }
             });
+        });
+        return show;
+    }
+
+    globalThis.postOffice = {...globalThis.postOffice, tabs: join};
+
+    function build(parent) {
+        const panels = [...parent.children].filter((child) => child.classList.contains(PANEL));
+        if (panels.length < 2) {
+            return;
+        }
+        const row = document.createElement("div");
+        const tabs = panels.map(tabFor);
+        panels[0].before(row);
+        const show = join(row, tabs, panels, (position) => {
+            history.replaceState(null, "", `#${panels[position].id}`);
         });
 
         function followAddress() {

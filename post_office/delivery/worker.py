@@ -17,13 +17,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import Error as DatabaseFault
-from django.db import InterfaceError, OperationalError, router
 from django.db import connections as databases
+from django.db import router
 from django.utils import timezone
 
 from ..conf import conf
 from ..models import Attachment, Email, Worker
-from ..queue import claims, clocks, liveness, tallies
+from ..queue import claims, liveness, tallies
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
 from ..rendering import attachments
@@ -31,7 +31,9 @@ from .classify import Fault, Kind
 from .connections import alias_of
 from .deliver import Job, attempt, outcome, prepare
 from .line import READY, Line
+from .outage import PASSING, Outage
 from .pacing import URGENT, Pacer
+from .pulse import Pulse
 from .routes import Routes
 from .senders import Result, Senders
 from .unsettled import SETTLE_AFTER, SETTLE_AT, Unsettled
@@ -39,7 +41,6 @@ from .unsettled import SETTLE_AFTER, SETTLE_AT, Unsettled
 logger = logging.getLogger("post_office")
 
 LOOK_AGAIN = 0.5  # seconds between claims when the last one got less than it asked for
-LONGEST_REST = 5  # seconds between two tries to reach a database that is away for long
 
 
 @dataclass
@@ -81,7 +82,6 @@ class WorkerLoop:
         self._attachments: dict[int, list[Attachment]] = {}
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._tally = tallies.Unwritten()
-        self._database_rests_until = 0.0
         self._claim_not_before = 0.0
         # What is due now is not for a worker that holds so much; see `Claimer`.
         self._claim_below: float = math.inf
@@ -89,8 +89,8 @@ class WorkerLoop:
         self._recent: deque[tuple[float, int]] = deque()
         self._waiting_since: float | None = None
         self._said_waiting = False
-        self._failing_since: float | None = None
-        self._observer = liveness.Observer()
+        self._outage = Outage(self._gives_up)
+        self._pulse = Pulse(self.dispatcher_id)
         self._rng = random.Random()
         self._priorities = PRIORITIES if self.only_priorities is None else self.only_priorities
         self._urgent = [priority for priority in self._priorities if priority in URGENT]
@@ -125,9 +125,9 @@ class WorkerLoop:
             self._feed()
         self._collect()
         self._settle_if_due()
-        if self._tally.is_due and not self._database_rests:
+        if self._tally.is_due and not self._outage.rests:
             self._write_tally()
-        if self._database_rests and not self._senders.in_hand:
+        if self._outage.rests and not self._senders.in_hand:
             time.sleep(LOOK_AGAIN / 5)
         if self._claimed and not self._senders.in_hand:
             time.sleep(SETTLE_AFTER)  # for allowance
@@ -147,13 +147,12 @@ class WorkerLoop:
 
     def _look_at_brakes(self) -> None:
         """Learn which backends may be used, and give back what waits here for one that may not."""
-        if self._database_rests:
+        if self._outage.rests:
             return
-        try:
-            if not self._routes.refresh():
-                return
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("look at the brakes", fault)
+        is_news = False
+        with self._outage.borne("look at the brakes"):
+            is_news = self._routes.refresh()
+        if not is_news:
             return
         waiting, self._claimed = self._claimed, deque()
         for email in waiting:
@@ -163,16 +162,12 @@ class WorkerLoop:
                 self._note(email, Released(backend=alias_of(email)))
 
     def _slow(self, alias: str, after: timedelta | None) -> None:
-        try:
+        with self._outage.borne("write what a backend is like"):
             self._routes.slow(alias, after)
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("write what a backend is like", fault)
 
     def _learn(self, email: Email, decided: Outcome) -> None:
-        try:
+        with self._outage.borne("write what a backend is like"):
             self._routes.learn(email, decided)
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("write what a backend is like", fault)
 
     # --- claim --------------------------------------------------------------------------------
 
@@ -180,7 +175,7 @@ class WorkerLoop:
         """Claim mail while the threads have the last of what is held. Returns whether any came."""
         if self.calls is not None and self.calls.was_called():
             self._claim_not_before = 0.0
-        too_soon = time.monotonic() < self._claim_not_before or self._database_rests
+        too_soon = time.monotonic() < self._claim_not_before or self._outage.rests
         if self.stopping or self._limit_is_reached or too_soon:
             return False
         # What only waits for its turn must not keep us from mail that can go.
@@ -204,19 +199,17 @@ class WorkerLoop:
         self._claimer.in_company = self._held > 0
         self._claimer.threads = self.threads - self._held
         try:
-            self._accept(self._routes.probe(self._claimer, timezone.now()))
-            room -= self._accepted - before
-            if self.limit is not None:
-                room = min(room, self.limit - self._accepted)
-            if room > 0:
-                self._claim_open(room)
+            with self._outage.borne("claim mail"):
+                self._accept(self._routes.probe(self._claimer, timezone.now()))
+                room -= self._accepted - before
+                if self.limit is not None:
+                    room = min(room, self.limit - self._accepted)
+                if room > 0:
+                    self._claim_open(room)
+                self._outage.is_over()
         except liveness.TakenForDead:
             self._start_anew()
             return self._claim(room)
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("claim mail", fault)
-        else:
-            self._failing_since = None
         return self._accepted - before
 
     def _claim_open(self, room: int) -> None:
@@ -263,16 +256,13 @@ class WorkerLoop:
 
     def _admit(self) -> None:
         """See what may go now within the rate limits."""
-        if not self._claimed or self._database_rests:
+        if not self._claimed or self._outage.rests:
             return
-        try:
+        with self._outage.borne("draw allowance"):
             go, back = self._pacer.admit(self._claimed, self._room)
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("draw allowance", fault)
-            return
-        self._ready.extend(go)
-        for email, released in back:
-            self._note(email, released)
+            self._ready.extend(go)
+            for email, released in back:
+                self._note(email, released)
 
     def _feed(self) -> None:
         """Give the threads as much as they may have."""
@@ -291,9 +281,9 @@ class WorkerLoop:
             return
         try:
             job = prepare(email, alias, self._attachments.pop(email.pk, None))
-        except (OperationalError, InterfaceError) as fault:
+        except PASSING as fault:
             self._note(email, Released(backend=alias_of(email)))
-            self._database_failed("prepare a mail", fault)
+            self._outage.failed("prepare a mail", fault)
             return
         if isinstance(job, Job):
             self._senders.give(job if turn is None else replace(job, turn=turn))
@@ -303,15 +293,14 @@ class WorkerLoop:
 
     def _send(self, job: Job) -> Result:
         """Send one mail; on a sending thread."""
-        # A process that was suspended may have been taken for dead meanwhile.
-        out_of_touch = liveness.clock() > self._trusted_until
-        if self.stopping or out_of_touch or not self._routes.may_begin(job.email, job.alias):
+        may_begin = self._pulse.is_trusted and self._routes.may_begin(job.email, job.alias)
+        if self.stopping or not may_begin:
             return Released(backend=job.alias)
         return attempt(job)
 
     def _collect(self) -> None:
         """Take in what the threads have done, when it is enough to be worth it."""
-        if self._database_rests:
+        if self._outage.rests:
             self._senders.wait(self._senders.in_hand, SETTLE_AFTER)
         elif not self._unsettled.is_full:
             # Mail that waits for an idle thread waits for nothing else.
@@ -337,16 +326,14 @@ class WorkerLoop:
 
     def _settle_if_due(self) -> None:
         due = self._unsettled.is_due(company_may_come=self._senders.in_hand > 0)
-        if not due or self._database_rests:
+        if not due or self._outage.rests:
             return
-        try:
+        # What a server took must be written down: try as long as this process lives.
+        with self._outage.borne("write outcomes"):
             self._unsettled.settle(self.row)
-        except (OperationalError, InterfaceError) as fault:
-            # What a server took must be written down: try as long as this process lives.
-            self._database_failed("write outcomes", fault)
 
     def _settled(self, settled: Settled) -> None:
-        self._failing_since = None
+        self._outage.is_over()
         self._recent.append((time.monotonic(), settled.sent + settled.failed + settled.requeued))
         self.total += settled
         self._tally.add(sent=settled.sent, failed=settled.failed)
@@ -354,38 +341,19 @@ class WorkerLoop:
 
     def _write_tally(self) -> None:
         """Write how much came to its end since the last time."""
-        try:
+        with self._outage.borne("write how much was sent"):
             self._tally.write(self.row.pk, timezone.now())
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("write how much was sent", fault)
 
-    def _database_failed(self, what: str, fault: DatabaseFault) -> None:
-        connection = databases[router.db_for_write(Email)]
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        given_up = (
-            self.calls is None
-            and not self._held
-            and now - self._failing_since > conf.LEASE_DURATION.total_seconds()
-        )
-        if connection.in_atomic_block or given_up:
-            raise fault
-        logger.warning("The database did not let us %s, trying again: %s", what, fault)
-        connection.close()
-        # The longer it has been away, the longer until it is tried again.
-        away_for = now - self._failing_since
-        self._database_rests_until = now + min(max(LOOK_AGAIN, away_for / 4), LONGEST_REST)
-
-    @property
-    def _database_rests(self) -> bool:
-        """Whether the database failed a moment ago, and is not to be tried again yet."""
-        return time.monotonic() < self._database_rests_until
+    def _gives_up(self, away_for: float) -> bool:
+        """Return whether a run ends when the database has been away for so many seconds."""
+        too_long = away_for > conf.LEASE_DURATION.total_seconds()
+        return self.calls is None and not self._held and too_long
 
     # --- rest and end -------------------------------------------------------------------------
 
     def _at_rest(self) -> bool:
         """With nothing held: look for more, or wait for it. Returns False at the end."""
-        if self._database_rests:
+        if self._outage.rests:
             return True
         if self.calls is None:
             return self._more_to_come()
@@ -400,40 +368,34 @@ class WorkerLoop:
 
     def _something_is_due(self) -> bool:
         """Return whether a claim may find mail; this is one query."""
-        if self._database_rests:
+        if self._outage.rests:
             return False
-        try:
+        with self._outage.borne("look for mail"):
             self._routes.refresh()
             now = timezone.now()
             aliases = self._pacer.claimable(urgent=False) + self._routes.to_be_tried(now)
             return claims.something_is_due(aliases, now, self._priorities) or claims.something_is_due(
                 self._pacer.claimable(urgent=True), now, self._urgent
             )
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("look for mail", fault)
-            return False
+        return False
 
     def _say_what_waits(self) -> None:
-        try:
+        with self._outage.borne("see what waits"):
             self.paused = self._pacer.sentences() | self._routes.sentences(timezone.now())
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("see what waits", fault)
 
     def _more_to_come(self) -> bool:
         """With nothing held: look for mail of dead workers, and once more for mail that is due."""
-        try:
-            if self._observer.free_dead(self.row) or self._claim(self._window()):
+        with self._outage.borne("look for mail of dead workers"):
+            if self._pulse.observer.free_dead(self.row) or self._claim(self._window()):
                 return True
-            undecided = self._observer.undecided(self.row)
+            undecided = self._pulse.observer.undecided(self.row)
             probed = self._routes.is_probed_elsewhere(timezone.now())
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("look for mail of dead workers", fault)
-            return True
-        if undecided:
-            self._wait_for(undecided)
-        elif probed:
-            time.sleep(SETTLE_AFTER)
-        return bool(undecided) or probed
+            if undecided:
+                self._wait_for(undecided)
+            elif probed:
+                time.sleep(SETTLE_AFTER)
+            return bool(undecided) or probed
+        return True
 
     def _wait_for(self, undecided: list[Worker]) -> None:
         self._waiting_since = self._waiting_since or time.monotonic()
@@ -474,7 +436,7 @@ class WorkerLoop:
                 liveness.retire(self.row)
                 self._tally.write(self.row.pk, timezone.now())
                 return
-            except (OperationalError, InterfaceError):
+            except PASSING:
                 if last_try:
                     raise
                 connection.close()
@@ -490,48 +452,33 @@ class WorkerLoop:
                 if not has_row:  # a second one would stay behind
                     self._register()
                     has_row = True
-                self._look_after_others()
+                self._pulse.look_after_others()
                 return True
-            except (OperationalError, InterfaceError) as fault:
+            except PASSING as fault:
                 if self.calls is None:
                     raise
-                self._database_failed("begin", fault)
-            while self._database_rests:
+                self._outage.failed("begin", fault)
+            while self._outage.rests:
                 if self.should_stop():
                     return False
                 time.sleep(LOOK_AGAIN / 5)
 
     def _register(self) -> None:
-        before = liveness.clock()
-        self.row = liveness.register(timezone.now(), self.dispatcher_id)
+        self._pulse.begin()
         self._claimer = claims.Claimer(self.row, self._priorities)
-        self._has_beaten(before)
 
-    def _has_beaten(self, at: float) -> None:
-        self._beat_at = at
-        # Others may take us for dead some time after that.
-        self._trusted_until = at + conf.LEASE_DURATION.total_seconds() / 2
+    @property
+    def row(self) -> Worker:
+        return self._pulse.row
 
     def _beat_if_due(self) -> None:
-        # The moment before, not after: the answer of the database may be old when we read it, if this
-        # process was suspended meanwhile.
-        before = liveness.clock()
-        if before - self._beat_at < liveness.beat_interval() or self._database_rests:
+        if self._outage.rests or not self._pulse.is_due:
             return
-        try:
-            alive = liveness.beat(self.row, timezone.now())
-            if alive:
-                self._has_beaten(before)
-                self._look_after_others()
+        with self._outage.borne("show that we live"):
+            if self._pulse.beat():
+                self._pulse.look_after_others()
             else:
                 self._start_anew()
-        except (OperationalError, InterfaceError) as fault:
-            self._database_failed("show that we live", fault)
-
-    def _look_after_others(self) -> None:
-        """See to mail that nobody would claim: that of the dead, and that of clocks which are wrong."""
-        self._observer.free_dead(self.row)
-        clocks.bring_back(timezone.now())
 
     def _start_anew(self) -> None:
         """Others have our mail by now. What is in flight is settled in vain, and says so."""

@@ -114,7 +114,7 @@ def test_a_worker_that_was_taken_for_dead_writes_nothing_and_starts_anew(
         if loop._senders.in_hand and next(beats, False):
             liveness.free(loop.row.pk)
             claims.claim_one(Email.objects.get(pk=taken.pk), successor, timezone.now())
-            loop._beat_at = 0.0  # the next beat is due
+            loop._pulse._beat_at = 0.0  # the next beat is due
             beaten.set()
         return step()
 

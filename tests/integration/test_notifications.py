@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from post_office import mail
-from post_office.queue.notifications import Listener
+from post_office.queue.notifications import Listener, _take_notifications
 from tests.acceptance.patience import PATIENCE
 from tests.acceptance.test_database import cut_other_connections
 
@@ -99,3 +99,23 @@ def test_notifications_can_be_turned_off(settings: Any) -> None:
     listener = Listener()
     listener.open()
     assert not listener.is_open()
+
+
+class Psycopg2Connection:
+    """What Django may have instead of psycopg's: it keeps the notifications that `poll` finds in a list."""
+
+    def __init__(self) -> None:
+        self.arrived: list[str] = []
+        self.notifies: list[str] = []
+
+    def poll(self) -> None:
+        self.notifies += self.arrived
+        self.arrived.clear()
+
+
+def test_notifications_are_heard_by_the_older_driver_too() -> None:
+    connection = Psycopg2Connection()
+    assert not _take_notifications(connection)
+    connection.arrived = ["post_office", "post_office"]
+    assert _take_notifications(connection)
+    assert not _take_notifications(connection)

@@ -41,22 +41,25 @@ def orders(**more: Any) -> Orders:
 
 
 @contextmanager
-def meanwhile(events: Callable[[], Any], *, whatever_happens: Callable[[], Any]) -> Iterator[None]:
-    """Let events take their course in a thread beside the block, whose end they bring about.
+def meanwhile(
+    events: Callable[[], Any], *, then: Callable[[], Any], if_they_fail: Callable[[], Any]
+) -> Iterator[None]:
+    """Let events take their course in a thread beside the block, and bring about its end.
 
     Args:
-        whatever_happens: Done after the events also where they go wrong, so that the block ends.
+        then, if_they_fail: What ends the block after them.
     """
     faults: list[BaseException] = []
 
     def run() -> None:
         try:
             events()
+            then()
         except BaseException as fault:
             faults.append(fault)
+            if_they_fail()
         finally:
             connections.close_all()
-            whatever_happens()
 
     thread = threading.Thread(target=run, name="events")
     thread.start()

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -74,6 +75,7 @@ class EmailCompose(EmailPermissions):
         return preview.document_of(request, rendered, _images(form.made))
 
     def _page(self, request: HttpRequest, form: WritingForm, extra: dict[str, Any]) -> HttpResponse:
+        back = reverse("admin:post_office_email_changelist", current_app=self.admin_site.name)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Write an email"),
@@ -86,7 +88,8 @@ class EmailCompose(EmailPermissions):
             "preview_url": reverse(f"admin:{PREVIEW}", current_app=self.admin_site.name),
             "frame": sandbox.frame("", frame_id=FRAME, title=_("Preview of this email")),
             "frame_name": FRAME,
-            "back": reverse("admin:post_office_email_changelist", current_app=self.admin_site.name),
+            "back": back,
+            "steps": [(back, capfirst(self.opts.verbose_name_plural))],
             "breadcrumbs_are_a_list": compat.ADMIN_BREADCRUMBS_ARE_A_LIST,
             **extra,
         }

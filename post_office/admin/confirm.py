@@ -11,6 +11,7 @@ from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import Truncator, capfirst
 
 from .. import compat
 from ..addresses import join_mailboxes
@@ -67,11 +68,14 @@ def confirmation(
         back: Address of the page to which those go back who do not want it; else the mail, or the list.
     """
     site, opts = modeladmin.admin_site, modeladmin.opts
-    back = back or reverse("admin:post_office_email_changelist", current_app=site.name)
+    listing = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist", current_app=site.name)
+    steps = [(listing, capfirst(opts.verbose_name_plural))]
+    back = back or listing
     own = {"csrfmiddlewaretoken", CONFIRMED, SEEN, MARK, *(form.fields if form else ())}
     hidden = [(name, value) for name, values in request.POST.lists() if name not in own for value in values]
     if email is not None:
         back = reverse("admin:post_office_email_change", args=[quote(email.pk)], current_app=site.name)
+        steps.append((back, Truncator(email).words(18)))
         hidden.append((SEEN, request.POST.get(SEEN, seen(email))))
     context = {
         **(_facts(email) if email else {}),
@@ -86,6 +90,7 @@ def confirmation(
         "hidden": [*hidden, *more, (MARK, mark_of(request) or secrets.token_hex(16)), (CONFIRMED, "yes")],
         "original": email,
         "opts": opts,
+        "steps": steps,
         "breadcrumbs_are_a_list": compat.ADMIN_BREADCRUMBS_ARE_A_LIST,
         "media": modeladmin.media,
     }

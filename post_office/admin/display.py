@@ -60,6 +60,11 @@ def when(moment: datetime, clock: str = "TIME_FORMAT") -> str:
     return f"{date_format(local, 'SHORT_DATE_FORMAT')} {date_format(local, clock)}"
 
 
+def sentence(text: str) -> str:
+    """Return text with one full stop at its end, also where a time in it ends with one: "7:30 p.m."."""
+    return f"{text[:-2]}." if text.endswith("..") else text
+
+
 def source(text: str) -> SafeString | str:
     """Return text as it is, with its lines and blanks."""
     return format_html('<pre class="post-office-text">{}</pre>', text) if text else "-"

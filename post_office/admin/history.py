@@ -16,6 +16,7 @@ from django.db.models import Max, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from .. import compat
@@ -173,12 +174,17 @@ class TemplateHistory(TemplateModelAdmin):
 
     def _show(self, request: HttpRequest, page: str, context: dict[str, Any]) -> HttpResponse:
         request.current_app = self.admin_site.name
+        listing = reverse(f"admin:{NAME}_changelist", current_app=self.admin_site.name)
+        between = [("change_url", _("Template")), ("versions_url", _("Versions"))]
         shared = {
             **self.admin_site.each_context(request),
             "subtitle": None,
             "opts": self.opts,
             "media": self.media,
-            "list_url": reverse(f"admin:{NAME}_changelist", current_app=self.admin_site.name),
+            "steps": [
+                (listing, capfirst(self.opts.verbose_name_plural)),
+                *((context[key], name) for key, name in between if context.get(key)),
+            ],
             "breadcrumbs_are_a_list": compat.ADMIN_BREADCRUMBS_ARE_A_LIST,
         }
         return TemplateResponse(request, page, {**shared, **context})

@@ -14,7 +14,7 @@ from ..delivery.connections import alias_of
 from ..enums import OPEN, STATUS
 from ..models import Email, Log
 from ..queue import brakes
-from .display import when
+from .display import sentence, when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def said_of(row: Email, reason: str, *, tried: bool) -> Said:
     if tried and row.scheduled_time is not None:
         text = _("The email could not be sent: %(reason)s. It will be tried again at %(time)s.")
         time = when(row.scheduled_time)
-        return Said(level=messages.WARNING, text=text % {"reason": reason, "time": time})
+        return Said(level=messages.WARNING, text=sentence(text % {"reason": reason, "time": time}))
     text = _("The backend %(backend)s cannot deliver now: %(reason)s. The email stays in the queue.")
     return Said(level=messages.WARNING, text=text % {"backend": alias_of(row), "reason": reason})
 

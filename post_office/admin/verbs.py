@@ -22,7 +22,7 @@ from ..exceptions import UnreadableColumn
 from ..models import Email
 from ..queue import outcomes, plans
 from .choices import PriorityForm, TimeForm
-from .display import when
+from .display import sentence, when
 from .sending import Said, deliver, nothing_done
 
 
@@ -146,7 +146,7 @@ def _prioritize(email: Email, order: Order) -> Said:
 
 def _ask_time(email: Email) -> str:
     due = when(email.due_at) if email.due_at else "-"
-    return _("This email is due at %(time)s.") % {"time": due}
+    return sentence(_("This email is due at %(time)s.") % {"time": due})
 
 
 def _reschedule(email: Email, order: Order) -> Said:
@@ -165,7 +165,7 @@ def said_priority(priority: int) -> str:
 
 
 def said_time(at: Any) -> str:
-    return _("Due now.") if at is None else _("Due at %(time)s.") % {"time": when(at)}
+    return _("Due now.") if at is None else sentence(_("Due at %(time)s.") % {"time": when(at)})
 
 
 # The name of the first has been public for long; it has no prefix.

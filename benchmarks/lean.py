@@ -1,4 +1,5 @@
-"""Lean: how little a run needs: memory for a hundred thousand mails, and time to find nothing to do."""
+"""Lean: how little a run needs: statements for each mail, memory for a hundred thousand, time to find
+nothing to do."""
 
 from __future__ import annotations
 
@@ -15,13 +16,41 @@ from .systems import LABELS, OURS, Site
 MAILS = 100_000
 PROCESSES = 2
 STARTS = 5
+ASKED = 4_000
 LOOK_EVERY = 0.1
 
 
 def measure(plan: Plan) -> list[Section]:
     databases = [database for database in plan.databases if database != "mariadb"]
-    tables: list[Table | Growth] = [_memory(plan, databases[-1:]), _starts(plan, databases)]
+    tables: list[Table | Growth] = [
+        _statements(plan, databases),
+        _memory(plan, databases[-1:]),
+        _starts(plan, databases),
+    ]
     return [Section(heading="Lean", tables=tables)]
+
+
+# --- statements -------------------------------------------------------------------------------
+
+
+def _statements(plan: Plan, databases: list[str]) -> Table:
+    number = plan.mails(ASKED)
+    table = Table(
+        title=f"A worker that delivers {number:,} mails",
+        unit="statements for each mail",
+        compared=False,
+        aims={LABELS[database]: "0.15 at most" for database in databases},
+    )
+    for database in databases:
+        site = systems.site(plan, OURS, database, "lean")
+        for count in range(plan.rounds):
+            say(f"Lean: {LABELS[database]}, statements, round {count + 1} of {plan.rounds}")
+            site.begin()
+            site.queue(number)
+            with sinks.running() as sink:
+                table.add(LABELS[database], site.ask("statements.py", str(number), sink=sink))
+            site.end()
+    return table
 
 
 # --- memory -----------------------------------------------------------------------------------

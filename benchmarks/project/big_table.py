@@ -41,7 +41,12 @@ def copy(number: int, status: str, **columns: str) -> None:
     """Make rows like the first one, each with a number `n` from 1, and these expressions in their columns."""
     from post_office.models import Email
 
-    columns = {"subject": text("'News '", "n"), "message_id": text("'<'", "n", "'@shop'"), **columns}
+    columns = {
+        "to": text("'reader'", "n", "'@example.com'"),
+        "subject": text("'News '", "n"),
+        "message_id": text("'<'", "n", "'@shop'"),
+        **columns,
+    }
     columns["last_updated"] = columns.get("created", "created")
     columns["status"] = status
     fields = [field for field in Email._meta.concrete_fields if not (field.primary_key or field.generated)]

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from io import StringIO
+from urllib.parse import urlencode
 
 import django
 from django.core.management import call_command
@@ -62,7 +63,20 @@ def frequent_work() -> dict[str, Callable[[], object]]:
         except NoReverseMatch:
             continue
         work[name] = lambda path=path: visit(client, path)
+    listing = reverse("admin:post_office_email_changelist")
+    for name, query in searches().items():
+        work[name] = lambda query=query: visit(client, f"{listing}?{urlencode(query)}")
     return work
+
+
+def searches() -> dict[str, dict[str, str]]:
+    """Return what is asked of the admin's list, by name."""
+    return {
+        "its search for a recipient": {"q": "reader177@example.com"},
+        "its search for a Message-ID": {"q": "<177@shop>"},
+        "what failed in it, which is nothing": {"status__exact": "1"},
+        "what is urgent in it, which is nothing": {"priority": "3"},
+    }
 
 
 def staff() -> Client:

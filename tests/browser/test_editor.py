@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from post_office.models import Email, EmailTemplate, TemplateVersion
 from tests.acceptance.smtp_server import SMTPServer
+from tests.browser import accessibility
 from tests.browser.conftest import DESK, PHONE, OpenPage
 
 ADD = "/admin/post_office/emailtemplate/add/"
@@ -169,6 +170,28 @@ def test_nothing_sticks_out_and_all_of_a_long_text_can_be_seen(
     heights = "area => [area.offsetHeight, area.scrollHeight]"
     height, needed = page.locator("#id_content").evaluate(heights)
     assert height >= needed
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_mistakes_new_languages_and_differences_are_there_for_everybody(
+    open_page: OpenPage, template: EmailTemplate, dark: bool
+) -> None:
+    rules = accessibility.IN_THE_DARK if dark else None
+    page = open_page(dark=dark)
+    edit(page, template)
+    page.locator("#id_content").fill("{{ name|nope }} {{ missing }}")
+    page.locator("#id_sample_context").fill('{"name": ')
+    expect(page.locator(".post-office-problem")).to_have_count(2)
+    assert accessibility.faults(page, rules) == []
+    page.locator("#id_sample_context").fill("{}")
+    page.get_by_role("button", name="Add this language").click()
+    page.get_by_role("button", name="Tab key indents").first.click()
+    assert accessibility.faults(page, rules) == []
+    template.content = "Gone."
+    template.save()
+    page.goto(f"/admin/post_office/emailtemplate/versions/{TemplateVersion.objects.latest('pk').pk}/")
+    expect(page.locator(".post-office-removed").first).to_be_visible()
+    assert accessibility.faults(page, rules) == []
 
 
 def test_an_old_version_is_restored(page: Page, template: EmailTemplate) -> None:

@@ -51,7 +51,7 @@ def everything(database: str) -> list[list[str]]:
     if database in os.environ.get("ACCEPTANCE", database).split():
         runs.append([PROCESSES])
     if database in os.environ.get("BROWSER_TESTS", "sqlite").split():
-        runs.append(["--numprocesses=auto", "--dist=worksteal", BROWSER])
+        runs.append([BROWSER])
     return runs
 
 

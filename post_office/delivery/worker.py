@@ -83,6 +83,8 @@ class WorkerLoop:
         self._unsettled = Unsettled(log_level=self.log_level, on_settled=self._settled)
         self._tally = tallies.Unwritten()
         self._claim_not_before = 0.0
+        # Until the database answers again.
+        self._claim_is_put_off = False
         # What is due now is not for a worker that holds so much; see `Claimer`.
         self._claim_below: float = math.inf
         self._accepted = 0
@@ -175,7 +177,8 @@ class WorkerLoop:
         """Claim mail while the threads have the last of what is held. Returns whether any came."""
         if self.calls is not None and self.calls.was_called():
             self._claim_not_before = 0.0
-        too_soon = time.monotonic() < self._claim_not_before or self._outage.rests
+        self._claim_is_put_off = self._outage.rests
+        too_soon = time.monotonic() < self._claim_not_before or self._claim_is_put_off
         if self.stopping or self._limit_is_reached or too_soon:
             return False
         # What only waits for its turn must not keep us from mail that can go.
@@ -353,14 +356,15 @@ class WorkerLoop:
 
     def _at_rest(self) -> bool:
         """With nothing held: look for more, or wait for it. Returns False at the end."""
-        if self._outage.rests:
+        if self._outage.rests or self._claim_is_put_off:
             return True
         if self.calls is None:
             return self._more_to_come()
         self._write_tally()
         # Waiting comes before looking: what is due, but locked by others, must not keep us busy.
         self.calls.wait()
-        while not self.should_stop() and not self._something_is_due():
+        # A call that came while the database was away is answered by a claim as soon as it is back.
+        while not (self.should_stop() or self._something_is_due() or self._outage.rests):
             self._beat_if_due()
             self.calls.wait()
         self._claim_not_before = 0.0
@@ -386,15 +390,18 @@ class WorkerLoop:
     def _more_to_come(self) -> bool:
         """With nothing held: look for mail of dead workers, and once more for mail that is due."""
         with self._outage.borne("look for mail of dead workers"):
+            # Before the claim, so that a probe of another that ends between the two counts for one of them.
+            now = timezone.now()
             if self._pulse.observer.free_dead(self.row) or self._claim(self._window()):
                 return True
             undecided = self._pulse.observer.undecided(self.row)
-            probed = self._routes.is_probed_elsewhere(timezone.now())
+            probed = self._routes.is_probed_elsewhere(now)
             if undecided:
                 self._wait_for(undecided)
             elif probed:
                 time.sleep(SETTLE_AFTER)
-            return bool(undecided) or probed
+            # A claim that the database did not let us make is to be made again.
+            return bool(undecided) or probed or self._outage.rests
         return True
 
     def _wait_for(self, undecided: list[Worker]) -> None:
@@ -429,17 +436,19 @@ class WorkerLoop:
     def _leave(self) -> None:
         """Settle what is left and end; once more where the connection was lost while nothing was asked."""
         connection = databases[router.db_for_write(Email)]
-        for last_try in (connection.in_atomic_block, True):
-            try:
-                if self._unsettled:
-                    self._unsettled.settle(self.row)
-                liveness.retire(self.row)
-                self._tally.write(self.row.pk, timezone.now())
-                return
-            except PASSING:
-                if last_try:
-                    raise
-                connection.close()
+        try:
+            self._say_goodbye()
+        except PASSING:
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        if self._unsettled:
+            self._unsettled.settle(self.row)
+        liveness.retire(self.row)
+        self._tally.write(self.row.pk, timezone.now())
 
     # --- beats --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ def test_three_dispatchers_deliver_each_mail_once(project: Project) -> None:
 
 
 def test_whoever_is_killed_no_mail_is_lost_and_only_what_was_in_flight_is_repeated(project: Project) -> None:
-    kills.run(project, size=900, kills=4)
+    kills.run(project, size=300, kills=4)
 
 
 def test_what_a_rude_server_does_to_a_mail_is_known_and_mended(project: Project) -> None:

@@ -29,8 +29,7 @@ def faults(page: Page, rules: Sequence[str] | None = None, inside: str = "html")
         rules: Those to be looked at, if not all.
         inside: The part of the page that is new.
     """
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    page.evaluate(f"() => {{ {AXE.read_text()} }}")
     options: dict[str, Any] = {"iframes": False, "preload": False, "resultTypes": ["violations"]}
     if rules is not None:
         options["runOnly"] = rules

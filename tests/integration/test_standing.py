@@ -214,10 +214,10 @@ import django; django.setup()
 from post_office.delivery.standing import reap_orphans
 
 reap_orphans(set())  # there is nobody
-ours, living = subprocess.Popen(["true"]), subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+ours, living = subprocess.Popen(["sh", "-c", "exit 3"]), subprocess.Popen(["cat"], stdin=subprocess.PIPE)
 os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)
 reap_orphans({ours.pid})
-assert ours.wait() == 0  # the exit code is still to be had
+assert ours.wait() == 3  # the exit code is still to be had
 orphan = subprocess.Popen(["false"])
 os.waitid(os.P_PID, orphan.pid, os.WEXITED | os.WNOWAIT)
 reap_orphans({ours.pid})

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from signal import SIGKILL, SIGSTOP
 
+from post_office.delivery.unsettled import SETTLE_AT
 from post_office.models import STATUS, Email
 from tests.acceptance.project import THREADS, Project, Run, assert_all_sent, queue, sent
 from tests.acceptance.smtp_server import SMTPServer
@@ -21,9 +22,9 @@ from tests.torture.keeper import Keeper, kept, ports_of
 SIZE = 5000
 KILLS = 20
 DISPATCHERS, PROCESSES = 3, 2
-# What one process may have in flight: a mail with each thread, another that it took while outcomes were being
-# written, and 25 outcomes, whatever the code says of itself.
-MOST_IN_FLIGHT = 2 * THREADS + 25
+# What one process can have in flight: a mail with each thread, another that it took while outcomes were being
+# written, and those outcomes.
+MOST_IN_FLIGHT = 2 * THREADS + SETTLE_AT
 SECONDS_PER_MAIL = 0.02
 
 

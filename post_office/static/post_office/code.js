@@ -20,9 +20,9 @@
         )));
     }
 
-    const isEnhanced = (area) => area.closest(".post-office-code") !== null;
-
-    const linesOf = (area) => (isEnhanced(area) ? [...area.parentElement.firstChild.children] : []);
+    function isEnhanced(area) {
+        return area.closest(".post-office-code") !== null;
+    }
 
     /* Make a text area an editor. */
     function enhance(area, words) {
@@ -30,7 +30,6 @@
             return;
         }
         const code = element("div", "post-office-code");
-        const sheet = element("div", "post-office-sheet");
         const lines = element("div", "post-office-lines");
         const bar = element("div", "post-office-code-bar");
         const toggle = element("button", "post-office-toggle", words.indent);
@@ -41,8 +40,7 @@
         hint.setAttribute("role", "status");
         bar.append(toggle, hint);
         area.before(code);
-        code.append(sheet);
-        sheet.append(lines, area);
+        code.append(lines, area);
         code.after(bar);
         const shown = [];
 
@@ -84,7 +82,7 @@
         paint();
     }
 
-    /* Replace a part of the text so that "undo" takes it back. */
+    /* Replaces a part of the text so that "undo" takes it back. */
     function replace(area, from, to, text) {
         area.setSelectionRange(from, to);
         if (!document.execCommand(text ? "insertText" : "delete", false, text)) {
@@ -101,7 +99,7 @@
         }
         const begin = value.lastIndexOf("\n", from - 1) + 1;
         const old = value.slice(begin, to);
-        const text = back ? old.replace(/^ {1,2}|^\t/gm, "") : old.replace(/^(?=.)/gm, INDENT);
+        const text = back ? old.replace(/^ {1,2}|^\t/gm, "") : old.replace(/^/gm, INDENT);
         if (text === old) {
             return;
         }
@@ -115,9 +113,12 @@
         if (wrong.length) {
             area.setAttribute("aria-invalid", "true");
         }
-        linesOf(area).forEach((line, number) => {
-            line.classList.toggle("post-office-wrong", wrong.includes(number + 1));
-        });
+        const code = area.closest(".post-office-code");
+        if (code) {
+            [...code.firstChild.children].forEach((line, number) => {
+                line.classList.toggle("post-office-wrong", wrong.includes(number + 1));
+            });
+        }
     }
 
     /* Put the cursor at a line and a column, both counted from 1. */
@@ -130,7 +131,10 @@
         const before = texts.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
         const place = Math.min(before + column - 1, area.value.length);
         area.setSelectionRange(place, place);
-        linesOf(area)[line - 1]?.scrollIntoView({block: "nearest"});
+        const code = area.closest(".post-office-code");
+        if (code && code.firstChild.children[line - 1]) {
+            code.firstChild.children[line - 1].scrollIntoView({block: "nearest"});
+        }
     }
 
     globalThis.postOffice = {...globalThis.postOffice, code: {enhance, mark, goTo}};

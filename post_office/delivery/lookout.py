@@ -20,6 +20,7 @@ from ..queue import dispatchers, liveness
 from ..queue.notifications import Listener
 from ..queue.outcomes import Settled
 from .bell import Bell
+from .outage import in_one_line
 
 logger = logging.getLogger("post_office")
 
@@ -68,7 +69,9 @@ class Lookout:
             connections.close_all()  # the one of the last beat may be long dead
             dispatchers.end(self._row, self._total(), timezone.now())
         except DatabaseError as fault:
-            logger.warning("The end of dispatcher %s could not be written down: %s", self._row, fault)
+            logger.warning(
+                "The end of dispatcher %s could not be written down: %s", self._row, in_one_line(fault)
+            )
         finally:
             self._listener.close()
             connections.close_all()
@@ -83,7 +86,7 @@ class Lookout:
                 self._tidied = True
             self._beat_next = time.monotonic() + liveness.beat_interval()
         except DatabaseError as fault:
-            logger.warning("Dispatcher %s could not show that it lives: %s", self._row, fault)
+            logger.warning("Dispatcher %s could not show that it lives: %s", self._row, in_one_line(fault))
             connections.close_all()
             self._beat_next = time.monotonic() + TRY_AGAIN
 
@@ -117,6 +120,7 @@ class Lookout:
 
     def _say_deaf(self, fault: DatabaseError) -> None:
         if not self._deaf:
-            reason = " ".join(str(fault).split())  # libpq's has several lines
-            logger.warning("Notifications of new mail are not heard, looking for mail instead: %s", reason)
+            logger.warning(
+                "Notifications of new mail are not heard, looking for mail instead: %s", in_one_line(fault)
+            )
             self._deaf = True

@@ -26,6 +26,11 @@ SHORTEST_REST = 0.5  # seconds until it is asked again
 LONGEST_REST = 5.0
 
 
+def in_one_line(fault: Exception) -> str:
+    """Return what a fault says, of which libpq makes several lines, for a log that has one for each event."""
+    return " ".join(str(fault).split())
+
+
 class Outage:
     """Whether the database answers, and when to ask it again.
 
@@ -67,7 +72,7 @@ class Outage:
         away_for = now - self._since
         if connection.in_atomic_block or self._is_hopeless(away_for):
             raise fault
-        logger.warning("The database did not let us %s, trying again: %s", what, fault)
+        logger.warning("The database did not let us %s, trying again: %s", what, in_one_line(fault))
         connection.close()
         self._rests_until = now + min(max(SHORTEST_REST, away_for / 4), LONGEST_REST)
 

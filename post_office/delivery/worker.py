@@ -31,7 +31,7 @@ from .classify import Fault, Kind
 from .connections import alias_of
 from .deliver import Job, attempt, outcome, prepare
 from .line import READY, Line
-from .outage import PASSING, Outage
+from .outage import PASSING, Outage, in_one_line
 from .pacing import URGENT, Pacer
 from .pulse import Pulse
 from .routes import Routes
@@ -431,7 +431,7 @@ class WorkerLoop:
         try:
             self._leave()
         except DatabaseFault as fault:
-            logger.warning("Worker %s could not leave in order: %s", self.row, fault)
+            logger.warning("Worker %s could not leave in order: %s", self.row, in_one_line(fault))
 
     def _leave(self) -> None:
         """Settle what is left and end; once more where the connection was lost while nothing was asked."""

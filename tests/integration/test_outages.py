@@ -192,6 +192,15 @@ def test_a_worker_that_cannot_leave_in_order_is_found_dead_by_others(caplog: Any
     assert f"Worker {worker} could not leave in order: the database is away" in caplog.text
 
 
+def test_a_fault_of_several_lines_is_one_line_of_the_log(caplog: Any) -> None:
+    queue(1)
+    fault = OperationalError("server closed the connection\n\tThis probably means\n\tmuch.\n")
+    with failing(CLAIM, times=1, fault=fault):
+        mail.send_queued()
+    (said,) = [record.getMessage() for record in caplog.records if "claim mail" in record.getMessage()]
+    assert said.endswith("trying again: server closed the connection This probably means much.")
+
+
 # --- a process that stood still -------------------------------------------------------------------
 
 

@@ -38,6 +38,21 @@ def test_what_is_past_its_turn_comes_at_once(turns: Turns[str], came: "queue.Sim
     assert came.get_nowait() == "late"
 
 
+def test_what_is_late_does_not_come_all_at_once(
+    turns: Turns[str], came: "queue.SimpleQueue[str]"
+) -> None:
+    """A process that did not get to run must not send more in a second than its allowance afterwards."""
+    now = time.monotonic()
+    for number in range(4):
+        turns.put(str(number), now - 1 + number / 10)
+    moments = []
+    for number in range(4):
+        assert came.get(timeout=PATIENCE) == str(number)
+        moments.append(time.monotonic())
+    assert moments[3] - moments[0] >= 0.2
+    assert moments[0] - now < 0.2
+
+
 def test_what_is_taken_back_does_not_come(turns: Turns[str], came: "queue.SimpleQueue[str]") -> None:
     an_hour = time.monotonic() + 3600
     for name in ("a", "b"):

@@ -3,8 +3,8 @@
 A thread does that and nothing else, so that what holds up the worker holds up no mail whose turn has come. It
 is started when it is first needed.
 
-On a busy machine a turn may be missed. What follows is then not handed on all at once, which would be more than
-the limit that gave the turns allows, but about as far apart as the turns are.
+On a busy machine a turn may be missed. What follows is then not handed on all at once, which would be more
+than the limit that gave the turns allows, but about as far apart as the turns are.
 """
 
 from __future__ import annotations

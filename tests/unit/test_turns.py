@@ -38,9 +38,7 @@ def test_what_is_past_its_turn_comes_at_once(turns: Turns[str], came: "queue.Sim
     assert came.get_nowait() == "late"
 
 
-def test_what_is_late_does_not_come_all_at_once(
-    turns: Turns[str], came: "queue.SimpleQueue[str]"
-) -> None:
+def test_what_is_late_does_not_come_all_at_once(turns: Turns[str], came: "queue.SimpleQueue[str]") -> None:
     """A process that did not get to run must not send more in a second than its allowance afterwards."""
     now = time.monotonic()
     for number in range(4):

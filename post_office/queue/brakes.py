@@ -16,6 +16,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
 from django.db import router
 from django.db.models import F, Q, QuerySet
@@ -81,7 +82,7 @@ class Brakes:
             return f"Backend {alias} is paused{self._by(alias)}, its mail waits until it is resumed."
         if self.is_out_of_order(alias):
             state = self.states[alias]
-            until = clock_time(state.out_of_order_until)
+            until = clock_time(cast(datetime, state.out_of_order_until))
             return f"Backend {alias} is out of order, its mail waits until {until}: {state.reason}"
         return ""
 
@@ -92,7 +93,7 @@ class Brakes:
     def _by(self, alias: str) -> str:
         state = self.states[alias]
         by = f" by {state.paused_by}" if state.paused_by else ""
-        return f"{by} since {clock_time(state.paused_at)}"
+        return f"{by} since {clock_time(cast(datetime, state.paused_at))}"
 
     def _has_waited(self, alias: str, now: datetime) -> bool:
         until = self.states[alias].out_of_order_until if alias in self.states else None
@@ -247,9 +248,7 @@ def _name(alias: str) -> str:
     return "All mail" if alias == EVERYTHING else f"Backend {alias}"
 
 
-def clock_time(moment: datetime | None) -> str:
+def clock_time(moment: datetime) -> str:
     """Return a moment in words, in the time zone of the project."""
-    if moment is None:
-        return ""
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
     return date_format(local, "Y-m-d H:i:s")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -250,9 +249,6 @@ class DatabaseTime(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
         return "((julianday('now') - 2440587.5) * 86400.0)", ()
-
-    def as_sql(self, *args: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
-        return f"{time.time():.6f}", ()
 
 
 def _read(limits: Mapping[str, Limit]) -> list[tuple[str, Any]]:

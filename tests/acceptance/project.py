@@ -20,6 +20,7 @@ from post_office import mail
 from post_office.conf import PostOfficeSettings
 from post_office.models import STATUS, Email, Log, Worker
 from tests.acceptance.patience import PATIENCE, wait_until
+from tests.acceptance.scripted_server import ScriptedServer
 from tests.acceptance.smtp_server import HOST, SMTPServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,7 +222,7 @@ class Project:
         }
 
 
-def smtp_backend(server: SMTPServer) -> dict[str, Any]:
+def smtp_backend(server: SMTPServer | ScriptedServer) -> dict[str, Any]:
     """Return an entry of BACKENDS that delivers to this server."""
     return {
         "BACKEND": "django.core.mail.backends.smtp.EmailBackend",

@@ -113,6 +113,11 @@ class SMTPServer:
         """Return how often each mail has arrived."""
         return Counter(mail.message_id for mail in list(self.accepted))
 
+    @property
+    def connections_now(self) -> int:
+        """How many are open at this moment."""
+        return len(self._open)
+
     def repeats(self) -> set[str]:
         """Return the Message-IDs that arrived more than once."""
         return {message_id for message_id, times in self.message_ids().items() if times > 1}

@@ -1,7 +1,9 @@
 """Brakes: what is paused by hand, what is out of order, and who finds out that it works again."""
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -18,7 +20,9 @@ from post_office import mail
 from post_office.exceptions import UnknownBackend
 from post_office.models import STATUS, BackendState, Email, Log
 from post_office.queue import brakes
+from post_office.queue.outcomes import Released, Report, Sent
 from tests.backends import TRY_LATER, FaultyBackend
+from tests.faults import Execute, watched
 
 pytestmark = pytest.mark.django_db
 
@@ -222,6 +226,92 @@ def test_what_was_noted_by_a_clock_an_hour_ahead_holds_no_mail(faults: Any, colu
     email.refresh_from_db()
     assert email.status == STATUS.sent
     assert state().out_of_order_until is None
+
+
+def out_of_order() -> Email:
+    """A mail whose backend may be tried again."""
+    email = send()
+    past = timezone.now() - timedelta(seconds=1)
+    BackendState.objects.create(alias="default", out_of_order_until=past, faults=1, reason="refused")
+    return email
+
+
+def meanwhile(pattern: str, event: Callable[[], Any]) -> AbstractContextManager[None]:
+    """Let another worker do something just before the first statement that matches."""
+    done: list[str] = []
+
+    def watch(execute: Execute, sql: str) -> Any:
+        if re.search(pattern, sql) and not done:
+            done.append(sql)
+            event()
+        return execute()
+
+    return watched(watch)
+
+
+TAKE_PROBE = r"UPDATE .post_office_backendstate. SET .probing_until. = [^N]"
+
+
+def test_a_backend_without_mail_is_not_probed(faults: Any) -> None:
+    email = out_of_order()
+    Email.objects.filter(pk=email.pk).update(scheduled_time=timezone.now() + timedelta(hours=1))
+    send("bob@example.com", backend="bulk")
+    assert mail.send_queued() == (1, 0, 0)
+    assert state().probing_until is None
+
+
+def test_who_comes_second_to_a_probe_waits_for_what_the_first_finds_out(faults: Any) -> None:
+    email = out_of_order()
+
+    def another_finds_out() -> None:
+        now = timezone.now()
+        assert brakes.take_probe("default", now)
+        brakes.learn(Sent(backend="default"), is_probe=True, now=now, rng=random.Random())
+
+    with meanwhile(TAKE_PROBE, another_finds_out):
+        assert mail.send_queued() == (1, 0, 0)
+    assert Email.objects.get(pk=email.pk).status == STATUS.sent
+    assert state().faults == 0
+
+
+def test_a_probe_whose_mail_is_cancelled_meanwhile_is_given_back(faults: Any) -> None:
+    email = out_of_order()
+    with meanwhile(TAKE_PROBE, lambda: mail.cancel([email])):
+        assert mail.send_queued() == (0, 0, 0)
+    assert state().probing_until is None
+    assert state().faults == 1
+
+
+def test_a_probe_that_finds_a_backend_open_already_says_nothing(faults: Any, caplog: Any) -> None:
+    """Its worker was silent for a lease, and another has found out."""
+    BackendState.objects.create(alias="default")
+    brakes.learn(Sent(backend="default"), is_probe=True, now=timezone.now(), rng=random.Random())
+    assert caplog.text == ""
+
+
+def test_a_fault_that_two_workers_meet_at_the_same_moment_counts_once(faults: Any, caplog: Any) -> None:
+    report = Report(message="refused", exception_type="OSError")
+    now = timezone.now()
+
+    def learn() -> None:
+        fault = Released(backend="default", report=report)
+        brakes.learn(fault, is_probe=False, now=now, rng=random.Random())
+
+    with meanwhile(r"UPDATE .post_office_backendstate.", learn):
+        learn()
+    assert state().faults == 1
+    assert caplog.text.count("Backend default is out of order") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_sent_at_once_that_is_over_the_rate_finds_nothing_out(faults: Any, settings: Any) -> None:
+    default = {"BACKEND": "tests.backends.FaultyBackend", "RATE": "1/h"}
+    configure(settings, BACKENDS={"default": default})
+    send(priority="now")
+    out_of_order()
+    assert untouched(send(priority="now"))
+    assert state().probing_until is None
+    assert state().out_of_order_until is not None
 
 
 def test_what_failed_late_does_not_lengthen_the_pause(faults: Any) -> None:

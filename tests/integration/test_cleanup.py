@@ -1,13 +1,14 @@
 """Deleting old mail, and files that no mail needs."""
 
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models.signals import pre_delete
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from post_office.models import STATUS, Attachment, Email, Log
 from post_office.queue import cleanup as module
 from post_office.queue import liveness
 from post_office.queue.claims import claim_one
+from tests.faults import failing
 
 # A real transaction, since files go when it is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,6 +117,51 @@ def test_a_file_that_is_gone_already_is_no_fault() -> None:
     email = old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
     default_storage.delete(email.attachments.get().file.name)
     assert "and 1 attachments" in cleanup(delete_attachments=True)
+
+
+class StrictStorage(FileSystemStorage):
+    """One that raises for a file that is not there, as some do."""
+
+    def delete(self, name: str) -> None:
+        self.open(name).close()
+        super().delete(name)
+
+
+def test_nor_is_it_where_the_storage_complains(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.StrictStorage"}}
+    test_a_file_that_is_gone_already_is_no_fault()
+    assert caplog.text == ""
+
+
+# As the drivers of MariaDB and of PostgreSQL say that a transaction was chosen to break a deadlock.
+class DeadlockDetected(Exception):
+    sqlstate = "40P01"
+
+
+def deadlock(database: str) -> OperationalError:
+    if database == "mariadb":
+        return OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+    fault = OperationalError("deadlock detected")
+    fault.__cause__ = DeadlockDetected()
+    return fault
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("database", ["mariadb", "postgres"])
+def test_a_batch_that_was_given_up_to_break_a_deadlock_is_done_again(database: str) -> None:
+    old_mail(STATUS.sent, attachments={"b.txt": b"alone"})
+    with failing("^DELETE", times=1, fault=deadlock(database)) as failed:
+        assert re.match("Deleted 1 mails .* and 1 attachments", cleanup(delete_attachments=True))
+    assert failed
+    assert not Email.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_ends_the_cleanup() -> None:
+    old_mail(STATUS.sent)
+    with failing("^DELETE", times=1), pytest.raises(OperationalError, match="the database is away"):
+        cleanup()
+    assert Email.objects.exists()
 
 
 @pytest.mark.parametrize("options", [{"days": -1}, {"batch_size": 0}])

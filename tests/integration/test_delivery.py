@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from post_office import mail
 from post_office.exceptions import UnknownBackend
-from post_office.models import STATUS, Email, EmailTemplate, Log, Worker
-from tests.backends import NO_SUCH_USER, TRY_LATER, FaultyBackend
+from post_office.models import STATUS, BackendState, Email, EmailTemplate, Log, Worker
+from tests.backends import NO_SUCH_USER, TRY_LATER, FaultyBackend, LocmemBackend
 
 pytestmark = pytest.mark.django_db
 
@@ -99,6 +99,15 @@ def test_no_retry_is_planned_past_expiry(faults: Any) -> None:
     faults["ann@example.com"] = TRY_LATER
     assert mail.send_queued() == (0, 1, 0)
     row(email).full_clean()
+
+
+def test_where_no_age_is_too_great_mail_of_any_age_is_tried_again(faults: Any, configure: Any) -> None:
+    configure(MAX_AGE=None)
+    email = send()
+    Email.objects.update(created=timezone.now() - timedelta(days=4000))
+    faults["ann@example.com"] = TRY_LATER
+    assert mail.send_queued() == (0, 0, 1)
+    assert row(email).status == STATUS.requeued
 
 
 def test_five_that_fail_together_come_back_at_different_times(faults: Any) -> None:
@@ -248,6 +257,31 @@ def test_now_goes_to_the_queue_after_a_fault_that_may_pass(faults: Any) -> None:
     assert mail.send_queued() == (1, 0, 0)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_now_slows_a_backend_whose_server_wants_less(faults: Any, configure: Any) -> None:
+    configure(BACKENDS={"default": {"BACKEND": "tests.backends.FaultyBackend", "RATE": "100/s"}})
+    faults["ann@example.com"] = type(TRY_LATER)(450, b"4.7.28 unusual rate of mail")
+    assert row(send(priority="now")).status == STATUS.requeued
+    assert BackendState.objects.get().slowed_to == 0.5
+
+
+class ForwardingBackend(LocmemBackend):
+    """Says of each mail at once that it came, and breaks then."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        mail.send("log@example.com", "me@example.com", priority="now", backend="other")
+        raise ConnectionResetError("broken")
+
+
+def test_a_mail_that_is_sent_at_once_while_another_is_on_its_way_leaves_that_its_outcome(
+    configure: Any,
+) -> None:
+    """It closes the connections of the thread, among them the one that is in use."""
+    configure(BACKENDS={"default": f"{__name__}.ForwardingBackend", "other": "locmem"})
+    assert row(send(priority="now")).status == STATUS.requeued
+    assert [message.to for message in django_mail.outbox] == [["log@example.com"]]
+
+
 def test_now_fails_at_once_when_refused_for_good(faults: Any) -> None:
     faults["ann@example.com"] = NO_SUCH_USER
     assert send(priority="now").status == STATUS.failed
@@ -307,6 +341,12 @@ def test_dispatch_without_commit_records_nothing_and_raises(faults: Any) -> None
         email.dispatch(commit=False)
     assert row(email).status == STATUS.queued
     assert not Log.objects.exists()
+
+
+def test_dispatch_without_commit_of_mail_to_nobody_sends_nothing(faults: Any) -> None:
+    email = mail.create("me@example.com", priority="low")
+    assert email.dispatch(commit=False) == STATUS.sent
+    assert django_mail.outbox == []
 
 
 def test_dispatch_sends_a_finished_mail_again_when_asked() -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import logging
 import smtplib
 import ssl
 from collections.abc import Callable, Iterator
@@ -453,3 +454,24 @@ def test_what_is_no_single_command_is_never_said(address: str) -> None:
 
 def test_a_server_that_names_no_size_is_told_none() -> None:
     assert dialogue.mail_from(smtplib.SMTP(), ME, 7) == f"MAIL FROM:<{ME}>\r\n".encode()
+
+
+def test_a_backend_that_was_not_open_is_closed_again_and_a_fault_in_that_costs_no_mail(caplog: Any) -> None:
+    def script(client: Client) -> None:
+        client.greet()
+        for answer in ("250 ok", "250 ok", "354 go on"):
+            client.hear()
+            client.say(answer)
+        client.hear_content()
+        client.say("250 taken")
+        client.hear()
+        client.say("221 " + 10_000 * "x")  # more than a line may have
+
+    caplog.set_level(logging.DEBUG, "post_office")
+    with ScriptedServer(script) as server:
+        address = {"host": HOST, "port": server.port, "username": "", "password": "", "timeout": 10}
+        backend = compat.construct_backend(SMTPBackend, "scripted", address)
+        assert isinstance(backend, SMTPBackend)
+        assert smtp.transmit(letter(ANN), backend) == {}
+        assert backend.connection is None
+    assert "Closing a connection failed" in caplog.text

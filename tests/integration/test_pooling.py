@@ -1,6 +1,7 @@
 """Connections to a real server: how many, for how much mail, and for how long."""
 
 import gc
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -10,11 +11,17 @@ from typing import Any
 import pytest
 
 from post_office import mail
+from post_office.delivery import senders
 from post_office.delivery.connections import connections
+from post_office.delivery.deliver import Job, attempt, prepare
 from post_office.delivery.pooling import ASK_AFTER, Held, Shared
+from post_office.delivery.receipts import Receipt
+from post_office.delivery.senders import Senders
 from post_office.models import Email
 from post_office.signals import email_sent
+from tests.acceptance.patience import wait_until
 from tests.acceptance.project import smtp_backend
+from tests.acceptance.scripted_server import Client, ScriptedServer
 from tests.acceptance.smtp_server import SMTPServer
 
 pytestmark = pytest.mark.django_db
@@ -163,6 +170,40 @@ def test_a_connection_that_was_idle_is_asked_before_it_is_used(server: SMTPServe
     assert look_up() is held
     held.used_at -= ASK_AFTER + 1
     assert look_up() is not held
+
+
+@pytest.mark.parametrize("options", [{}, {"MAX_CONNECTIONS": 1}], ids=str)
+def test_a_worker_with_nothing_to_do_closes_its_connections_in_time(
+    options: dict[str, Any], server: SMTPServer, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(senders, "LOOK_AT_IDLE", 0.01)
+    backend(IDLE_TIMEOUT=timedelta(seconds=0.05), **options)
+    (email,) = queue(1)
+    threads = Senders(1, attempt)
+    job = prepare(email, "default")
+    assert isinstance(job, Job)
+    threads.give(job)
+    wait_until(lambda: server.accepted and not server.connections_now, "the connection is closed")
+    assert [result for _, result in threads.finish()] == [Receipt(accepted=("ann@example.com",))]
+
+
+def test_a_connection_that_cannot_be_closed_costs_no_mail(backend: Any, settings: Any, caplog: Any) -> None:
+    def script(client: Client) -> None:
+        client.greet()
+        for answer in ("250 ok", "250 ok", "354 go on"):
+            client.hear()
+            client.say(answer)
+        client.hear_content()
+        client.say("250 taken")
+        client.hear()
+        client.say("221 " + 10_000 * "x")  # more than a line may have
+
+    caplog.set_level(logging.DEBUG, "post_office")
+    with ScriptedServer(script) as scripted:
+        settings.POST_OFFICE = {"BACKENDS": {"default": smtp_backend(scripted)}}
+        queue(1)
+        assert mail.send_queued() == (1, 0, 0)
+    assert "Closing the connection to backend default failed" in caplog.text
 
 
 def test_everything_is_closed_at_the_end(server: SMTPServer, backend: Any) -> None:

@@ -21,6 +21,7 @@ from post_office.delivery.worker import WorkerLoop
 from post_office.models import STATUS, Email, Log, Worker
 from post_office.queue import claims, liveness, outcomes
 from tests.backends import LocmemBackend
+from tests.faults import failing
 
 
 class InterferingBackend(LocmemBackend):
@@ -191,6 +192,18 @@ def test_one_outcome_that_cannot_be_written_keeps_no_other_from_it(monkeypatch: 
     assert mail.send_queued() == (4, 0, 0)
     assert set(Email.objects.values_list("status", flat=True)) == {STATUS.sent}
     assert set(Log.objects.values_list("email", flat=True)) == {email.pk for email in good}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_while_outcomes_are_written_one_by_one_is_waited_for() -> None:
+    poison = DataError("out of range")
+    log = r"INSERT INTO post_office_log "
+    emails = queue(3)
+    with failing(log, times=1, fault=poison), failing(log, after=1, times=1) as failed:
+        assert mail.send_queued() == (3, 0, 0)
+    assert failed
+    assert set(Email.objects.values_list("status", flat=True)) == {STATUS.sent}
+    assert Log.objects.count() == len(emails)
 
 
 class Unprintable(Exception):

@@ -252,6 +252,15 @@ def test_retry_after_as_a_date_is_read() -> None:
     assert timedelta(minutes=9) < after <= timedelta(minutes=10)
 
 
+def test_retry_after_of_a_server_that_does_not_know_its_zone_is_taken_for_universal_time() -> None:
+    """RFC 5322, section 3.3, says "-0000" for that; HTTP knows universal time alone."""
+    moment = datetime.now(timezone.utc) + timedelta(minutes=10)
+    said = moment.strftime("%a, %d %b %Y %H:%M:%S -0000")
+    after = classify_sending(ApiError(503, Retry_After=said)).after
+    assert after is not None
+    assert timedelta(minutes=9) < after <= timedelta(minutes=10)
+
+
 @pytest.mark.parametrize(
     "exception",
     [

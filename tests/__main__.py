@@ -51,7 +51,7 @@ def everything(database: str) -> list[list[str]]:
     if database in os.environ.get("ACCEPTANCE", database).split():
         runs.append([PROCESSES])
     if database in os.environ.get("BROWSER_TESTS", "sqlite").split():
-        runs.append([BROWSER])
+        runs.append(["--numprocesses=auto", "--dist=worksteal", BROWSER])
     return runs
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.template import TemplateSyntaxError
+from django.utils.translation import gettext as _
 
 from ..exceptions import EndlessTemplate
 from ..models import EmailTemplate
@@ -162,5 +163,6 @@ def _problem(field: str, fault: Exception, text: Text) -> Problem:
 def _problem_of_json(fault: ValidationError) -> Problem:
     cause, message = fault.__cause__, " ".join(fault.messages)
     if isinstance(cause, json.JSONDecodeError):
+        message = _("This is not JSON: %(fault)s") % {"fault": cause.msg}  # the place is told apart
         return Problem(field="sample_context", message=message, line=cause.lineno, column=cause.colno)
     return Problem(field="sample_context", message=message)

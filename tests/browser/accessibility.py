@@ -29,7 +29,8 @@ def faults(page: Page, rules: Sequence[str] | None = None, inside: str = "html")
         rules: Those to be looked at, if not all.
         inside: The part of the page that is new.
     """
-    page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(f"() => {{ {AXE.read_text()} }}")
     options: dict[str, Any] = {"iframes": False, "preload": False, "resultTypes": ["violations"]}
     if rules is not None:
         options["runOnly"] = rules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 MILLISECONDS_OF_PATIENCE = 20_000
 MIDDLEWARE = [
@@ -87,7 +87,12 @@ def open_page(chromium: Browser, site: str, project: Project) -> Iterator[OpenPa
     opened: list[tuple[Page, Watch]] = []
 
     def open_page(
-        path: str = "/admin/", *, as_staff: bool = True, width: int = DESK, dark: bool = False
+        path: str = "/admin/",
+        *,
+        as_staff: bool = True,
+        width: int = DESK,
+        dark: bool = False,
+        expected: Mapping[str, str] | None = None,
     ) -> Page:
         context = chromium.new_context(
             base_url=site,
@@ -98,8 +103,9 @@ def open_page(chromium: Browser, site: str, project: Project) -> Iterator[OpenPa
         context.set_default_timeout(MILLISECONDS_OF_PATIENCE)
         if as_staff:
             context.add_cookies([{"name": "sessionid", "value": session(), "url": site}])
-        page = context.new_page()
-        opened.append((page, Watch(context, site)))
+        page, watch = context.new_page(), Watch(context, site)
+        watch.expected.update(expected or {})
+        opened.append((page, watch))
         page.goto(path)
         return page
 
@@ -112,7 +118,9 @@ def open_page(chromium: Browser, site: str, project: Project) -> Iterator[OpenPa
 
 def session() -> str:
     """Return the session of somebody who may do everything."""
-    user, _made = User.objects.get_or_create(username="olga", is_staff=True, is_superuser=True)
+    user, _made = User.objects.get_or_create(
+        username="olga", email="olga@example.com", is_staff=True, is_superuser=True
+    )
     client = Client()
     client.force_login(user)
     return client.cookies["sessionid"].value

@@ -20,9 +20,9 @@
         )));
     }
 
-    function isEnhanced(area) {
-        return area.closest(".post-office-code") !== null;
-    }
+    const isEnhanced = (area) => area.closest(".post-office-code") !== null;
+
+    const linesOf = (area) => (isEnhanced(area) ? [...area.parentElement.firstChild.children] : []);
 
     /* Make a text area an editor. */
     function enhance(area, words) {
@@ -30,6 +30,7 @@
             return;
         }
         const code = element("div", "post-office-code");
+        const sheet = element("div", "post-office-sheet");
         const lines = element("div", "post-office-lines");
         const bar = element("div", "post-office-code-bar");
         const toggle = element("button", "post-office-toggle", words.indent);
@@ -40,7 +41,8 @@
         hint.setAttribute("role", "status");
         bar.append(toggle, hint);
         area.before(code);
-        code.append(lines, area);
+        code.append(sheet);
+        sheet.append(lines, area);
         code.after(bar);
         const shown = [];
 
@@ -82,7 +84,7 @@
         paint();
     }
 
-    /* Replaces a part of the text so that "undo" takes it back. */
+    /* Replace a part of the text so that "undo" takes it back. */
     function replace(area, from, to, text) {
         area.setSelectionRange(from, to);
         if (!document.execCommand(text ? "insertText" : "delete", false, text)) {
@@ -99,7 +101,7 @@
         }
         const begin = value.lastIndexOf("\n", from - 1) + 1;
         const old = value.slice(begin, to);
-        const text = back ? old.replace(/^ {1,2}|^\t/gm, "") : old.replace(/^/gm, INDENT);
+        const text = back ? old.replace(/^ {1,2}|^\t/gm, "") : old.replace(/^(?=.)/gm, INDENT);
         if (text === old) {
             return;
         }
@@ -113,12 +115,9 @@
         if (wrong.length) {
             area.setAttribute("aria-invalid", "true");
         }
-        const code = area.closest(".post-office-code");
-        if (code) {
-            [...code.firstChild.children].forEach((line, number) => {
-                line.classList.toggle("post-office-wrong", wrong.includes(number + 1));
-            });
-        }
+        linesOf(area).forEach((line, number) => {
+            line.classList.toggle("post-office-wrong", wrong.includes(number + 1));
+        });
     }
 
     /* Put the cursor at a line and a column, both counted from 1. */
@@ -131,10 +130,7 @@
         const before = texts.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
         const place = Math.min(before + column - 1, area.value.length);
         area.setSelectionRange(place, place);
-        const code = area.closest(".post-office-code");
-        if (code && code.firstChild.children[line - 1]) {
-            code.firstChild.children[line - 1].scrollIntoView({block: "nearest"});
-        }
+        linesOf(area)[line - 1]?.scrollIntoView({block: "nearest"});
     }
 
     globalThis.postOffice = {...globalThis.postOffice, code: {enhance, mark, goTo}};

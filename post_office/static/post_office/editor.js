@@ -23,8 +23,8 @@
         const {code} = globalThis.postOffice;
         const form = root.closest("form");
         const group = byId(`${given.formset}-group`);
-        const first = byId("id_content")?.closest("fieldset.module");
-        if (!form || !first) {
+        const first = byId("template-default");
+        if (!form || !first || !first.querySelector("textarea")) {
             return;
         }
         let current = first;
@@ -36,7 +36,7 @@
         root.querySelectorAll(".post-office-scripted").forEach((each) => { each.hidden = false; });
         root.querySelectorAll(".post-office-unscripted").forEach((each) => { each.hidden = true; });
 
-        // --- parts: the default text and the translations --------------------------------------------
+        // --- parts: the default text and the translations ----------------------------------------
 
         const translations = () => (
             group ? [...group.querySelectorAll(".inline-related:not(.empty-form)")] : []
@@ -73,7 +73,6 @@
 
         function build() {
             const all = panels();
-            first.id = first.id || "default-text";
             tabs = all.map((panel) => {
                 const tab = element("button");
                 tab.type = "button";
@@ -178,9 +177,7 @@
             });
         }
 
-        const wordsOf = (fault) => (
-            [words.signedOut].includes(fault.message) ? fault.message : words.unanswered
-        );
+        const wordsOf = (fault, otherwise) => (fault.message === words.signedOut ? fault.message : otherwise);
 
         /* A new frame for each document: one frame would make an entry in the browser's history of each. */
         function showDocument() {
@@ -233,15 +230,16 @@
         }
 
         function showProblems(problems) {
-            root.querySelectorAll("[aria-invalid]").forEach((each) => {
-                if (!each.closest(".errors")) {
-                    each.removeAttribute("aria-invalid");
-                }
-            });
-            root.querySelectorAll("textarea.post-office-source").forEach((area) => {
-                const own = problems.filter((problem) => problem.control === area.id);
-                code.mark(area, own.map((problem) => problem.line || 1));
-            });
+            // What is wrong with other languages was said when they were looked at.
+            for (const place of [current, ...root.querySelectorAll(".post-office-sample")]) {
+                place.querySelectorAll("textarea.post-office-source").forEach((area) => {
+                    const own = problems.filter((problem) => problem.control === area.id);
+                    code.mark(area, own.map((problem) => problem.line || 1));
+                });
+                place.querySelectorAll('input[name$="subject"]').forEach((input) => {
+                    input.removeAttribute("aria-invalid");
+                });
+            }
             problems.forEach((problem) => byId(problem.control)?.setAttribute("aria-invalid", "true"));
             const saying = JSON.stringify(problems);
             if (saying === told) {
@@ -298,7 +296,9 @@
             }).catch((fault) => {
                 if (fault.name !== "AbortError") {
                     told = "";
-                    byId("template-problems").replaceChildren(element("p", "post-office-unfine", wordsOf(fault)));
+                    byId("template-problems").replaceChildren(
+                        element("p", "post-office-unfine", wordsOf(fault, words.unanswered)),
+                    );
                 }
             });
             showDocument();
@@ -329,7 +329,7 @@
                 said.textContent = answer.said;
             }).catch((fault) => {
                 said.className = "post-office-unfine";
-                said.textContent = fault.message === words.signedOut ? words.signedOut : words.untold;
+                said.textContent = wordsOf(fault, words.untold);
             }).finally(() => {
                 trial.disabled = false;
             });

@@ -344,6 +344,7 @@ def test_a_worker_that_stays_looks_by_itself_and_beats(staying: Any, settings: A
 
 def test_a_call_that_is_heard_while_the_database_is_away_is_not_forgotten(staying: Any, caplog: Any) -> None:
     """As after its connection was cut while it rested: new mail does not wait for the next look."""
+    queue(1)
     worker = staying(3600)
     away, failed = threading.Event(), threading.Event()
 
@@ -355,7 +356,6 @@ def test_a_call_that_is_heard_while_the_database_is_away_is_not_forgotten(stayin
         return execute()
 
     def events() -> None:
-        queue(1)
         # which is what it writes before it rests
         wait_until(Tally.objects.exists, "it has counted the first mail")
         queue(2)

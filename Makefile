@@ -10,7 +10,7 @@ python := $(VENV)/bin/python
 pip    := $(python) -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web bench bench-quick test torture coverage lint types migrations messages check clean
+.PHONY: help demo web screenshots bench bench-quick test torture coverage lint types migrations messages check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(VENV)/test.stamp ## Queue some 500 mails, deliver them to a local SMTP s
 web: $(VENV)/test.stamp ## Look at the demo's mails in the admin: http://127.0.0.1:8000/admin/ (demo, demo)
 	@test -f demo/demo.sqlite3 || { echo "There is nothing to look at yet: run make demo first."; exit 1; }
 	$(python) demo/manage.py runserver 127.0.0.1:8000
+
+screenshots: $(VENV)/test.stamp ## Make the pictures of the admin in docs/images anew (needs Chromium)
+	$(python) docs/make_screenshots.py
 
 bench: ## Measure everything and write docs/explanation/performance.md: some 20 minutes
 	$(PYTHON) -m benchmarks all --write

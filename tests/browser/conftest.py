@@ -17,19 +17,10 @@ from tests import services
 from tests.acceptance.project import Project, smtp_backend
 from tests.acceptance.smtp_server import SMTPServer
 from tests.browser import policy
+from tests.browser.chromium import launch
 from tests.browser.watching import Watch
 
 DESK, PHONE = 1280, 390  # widths in pixels
-# Nothing of the browser's own goes out, and no name is looked up.
-ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
 MILLISECONDS_OF_PATIENCE = 20_000
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -46,9 +37,7 @@ def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright has an event loop in the thread of the tests, where Django refuses to ask a database.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(
-            executable_path=services.chromium(), args=ARGUMENTS, chromium_sandbox=False
-        )
+        browser = launch(playwright)
         yield browser
         browser.close()
 

@@ -23,9 +23,10 @@ def go_to(page: Page, element: Locator, key: str = "Tab") -> None:
 
 
 def is_marked(element: Locator) -> bool:
-    """Tell whether an element, or what frames it, looks otherwise with the focus than without."""
+    """Tell whether an element, or one of two around it, looks otherwise with the focus than without."""
     looks = """(found) => {
-        const look = () => [found, found.parentElement].map((each) => {
+        const frame = found.parentElement;
+        const look = () => [found, frame, frame.parentElement].map((each) => {
             const style = getComputedStyle(each);
             return [style.outlineStyle, style.outlineWidth, style.borderColor, style.boxShadow,
                     style.backgroundColor, style.color, style.textDecorationLine].join();

@@ -17,6 +17,7 @@ from django.test import Client
 from django.utils import timezone
 
 from post_office import mail
+from post_office.delivery.worker import WorkerLoop
 from post_office.exceptions import UnknownBackend
 from post_office.models import STATUS, BackendState, Email, Log
 from post_office.queue import brakes
@@ -272,6 +273,31 @@ def test_who_comes_second_to_a_probe_waits_for_what_the_first_finds_out(faults: 
         assert mail.send_queued() == (1, 0, 0)
     assert Email.objects.get(pk=email.pk).status == STATUS.sent
     assert state().faults == 0
+
+
+def test_a_probe_is_one_of_the_mails_that_a_run_may_send(faults: Any) -> None:
+    out_of_order()
+    send()
+    said = StringIO()
+    call_command("send_queued_mail", "--max-mails", "1", stdout=said, verbosity=0)
+    assert said.getvalue().startswith("1 attempted, 1 sent")
+    assert Email.objects.filter(status=STATUS.queued).count() == 1
+
+
+def test_mail_that_waits_for_its_rate_goes_back_when_its_backend_is_paused(
+    faults: Any, settings: Any
+) -> None:
+    default = {"BACKEND": "tests.backends.FaultyBackend", "RATE": "1/s"}
+    configure(settings, BACKENDS={"default": default})
+    for _ in range(4):
+        send()
+    loop = WorkerLoop(log_level=2, on_settled=lambda settled: mail.pause("default"))
+    total = loop.run()
+    assert total.released > 0
+    assert "default" in loop.paused
+    waiting = Email.objects.exclude(status=STATUS.sent)
+    assert all(untouched(email) for email in waiting)
+    assert (total.sent, waiting.count()) == (len(django_mail.outbox), 4 - total.sent)
 
 
 def test_a_probe_whose_mail_is_cancelled_meanwhile_is_given_back(faults: Any) -> None:

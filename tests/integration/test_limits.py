@@ -15,10 +15,12 @@ from django.utils import timezone
 
 from post_office import mail
 from post_office.checks import check_delivery
+from post_office.delivery.worker import WorkerLoop
 from post_office.exceptions import InvalidRate
 from post_office.models import STATUS, Allowance, BackendState, Email
 from post_office.queue import brakes, limits
 from post_office.queue.limits import AHEAD, Demand, Grant, Limit, Pace, Quota, Refusal, draw
+from post_office.queue.outcomes import Settled
 from post_office.queue.rates import Rate, parse_rates
 from tests.backends import FaultyBackend
 
@@ -277,6 +279,26 @@ def test_urgent_mail_goes_when_the_rest_has_used_up_its_part(settings: Any) -> N
         STATUS.sent,
         STATUS.queued,
     ]
+
+
+def test_urgent_mail_that_comes_when_the_rest_has_used_up_its_part_is_all_that_is_claimed(
+    settings: Any,
+) -> None:
+    configure(settings, RATE="20/hour")
+    for _ in range(20):
+        send()
+    mail.send_queued()
+    settings.POST_OFFICE = {**settings.POST_OFFICE, "BATCH_SIZE": 1, "THREADS_PER_PROCESS": 1}
+    urgent: list[Email] = []
+
+    def bring_more(settled: Settled) -> None:
+        if settled.released and not urgent:
+            urgent.extend(send(priority="high") for _ in range(2))
+
+    total = WorkerLoop(log_level=2, on_settled=bring_more).run()
+    # one of the rest was claimed to find out that there is nothing left for it
+    assert (total.sent, total.released) == (2, 1)
+    assert {Email.objects.get(pk=email.pk).status for email in urgent} == {STATUS.sent}
 
 
 def test_a_pace_makes_a_run_slower_and_not_shorter(settings: Any) -> None:

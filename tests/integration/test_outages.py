@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from post_office import mail
 from post_office.delivery.line import LOOK, STOP, Line
+from post_office.delivery.unsettled import SETTLE_AT
 from post_office.delivery.worker import WorkerLoop
 from post_office.models import STATUS, BackendState, Email, Tally, Worker
 from tests.acceptance.patience import PATIENCE, wait_until
@@ -94,6 +95,15 @@ def test_whatever_statement_fails_each_mail_is_sent_once_and_written_down(
         assert mail.send_queued() == (12, 0, 0)
     assert failed
     assert f"The database did not let us {what}, trying again: the database is away" in caplog.text
+    assert_all_sent_once(emails)
+
+
+def test_what_has_piled_up_meanwhile_is_written_before_anything_else(settings: Any) -> None:
+    configure(settings, THREADS_PER_PROCESS=SETTLE_AT)
+    emails = queue(2 * SETTLE_AT)
+    with failing(r"UPDATE post_office_email SET status", times=1) as failed:
+        assert mail.send_queued_mail_until_done(lockfile="").sent == 2 * SETTLE_AT  # type: ignore[union-attr]
+    assert failed
     assert_all_sent_once(emails)
 
 

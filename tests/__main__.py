@@ -5,8 +5,8 @@ With DATABASE set, the tests run on that one alone. With ACCEPTANCE set to names
 real processes, which take longest, run on these only. BROWSER_TESTS says the same of the tests in a browser:
 on SQLite only, if it is not set. Where there is no browser they are skipped.
 
-Without arguments, the tests share the processors of this machine, but for those with real processes, which
-come after the others and one at a time.
+Without arguments, the tests share the processors of this machine. Those with real processes come after the
+others: they wait more than they work.
 """
 
 import os
@@ -49,7 +49,7 @@ def everything(database: str) -> list[list[str]]:
     # A file's tests stay together, as they share what is costly to make.
     runs = [["--numprocesses=auto", "--dist=loadfile", f"--ignore={PROCESSES}", f"--ignore={BROWSER}"]]
     if database in os.environ.get("ACCEPTANCE", database).split():
-        runs.append([PROCESSES])
+        runs.append(["--numprocesses=auto", "--dist=loadfile", PROCESSES])
     if database in os.environ.get("BROWSER_TESTS", "sqlite").split():
         runs.append(["--numprocesses=auto", "--dist=worksteal", BROWSER])
     return runs

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of the packages demo and tests
 
@@ -159,7 +160,8 @@ def pictures() -> Iterator[Picture]:
     yield Picture(name="email-phone", address=f"{page}#tab-html", size=PHONE, part=".post-office-tabs")
     yield Picture(name="timeline", address=f"{page}#tab-timeline", part=".post-office-tabs", height=500)
     yield Picture(name="confirm", address=f"{ADMIN}/email/{retried.pk}/requeue/", height=500)
-    given = "template=welcome&language=de&to=ann@example.com&context=%7B%22name%22%3A+%22Ann+Miller%22%7D"
+    context = quote('{"name": "Ann Miller", "since": "14. März 2026"}')
+    given = f"template=welcome&language=de&to=ann@example.com&context={context}"
     yield Picture(name="compose", address=f"{ADMIN}/email/add/?{given}", height=2400)
     yield Picture(name="backends", address=f"{ADMIN}/backendstate/", height=450)
     yield Picture(name="templates", address=f"{ADMIN}/emailtemplate/", height=450)

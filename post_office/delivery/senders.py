@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import cast
 
 from django.db import connections as databases
 
@@ -95,12 +96,11 @@ class Senders:
         self.in_hand -= len(taken)
         while True:
             try:
-                job = self._todo.get_nowait()
+                job = cast(Job, self._todo.get_nowait())  # the word to end is said later than this
             except queue.Empty:
                 return taken
-            if job is not None:
-                self.in_hand -= 1
-                taken.append(job.email)
+            self.in_hand -= 1
+            taken.append(job.email)
 
     def finish(self) -> Iterator[tuple[Email, Result]]:
         """End the threads when they have done what was given to them; yield the last results."""

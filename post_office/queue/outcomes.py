@@ -306,12 +306,9 @@ def _settle_one(email: Email, outcome: Outcome, worker: Worker, now: datetime) -
             values["number_of_retries"] = Coalesce(F("number_of_retries"), 0) + 1
         case Failed():
             values["status"] = STATUS.failed
-        case Released():
-            if outcome.at is not None:
-                values["scheduled_time"] = outcome.at
-                values["first_due_at"] = Coalesce(F("first_due_at"), F("due_at"))
-        case _:
-            raise TypeError(f"{outcome!r} is no outcome that is settled one by one")
+        case Released(at=datetime() as at):
+            values["scheduled_time"] = at
+            values["first_due_at"] = Coalesce(F("first_due_at"), F("due_at"))
     if isinstance(outcome, (Retry, Failed)) and outcome.answers is not None:
         values["answers"] = outcome.answers
     return bool(Email.objects.primary().held_by(worker.pk).filter(pk=email.pk).update(**values))

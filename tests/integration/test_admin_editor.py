@@ -5,13 +5,14 @@ from smtplib import SMTPDataError
 from typing import Any
 
 import pytest
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth.models import User
 from django.core import mail as outgoing
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import resolve
+from django.urls import path, resolve
 
 from post_office import mail
 from post_office.admin import usage
@@ -133,6 +134,21 @@ def test_more_mail_and_more_versions_ask_the_database_no_more_often(
         mail.send("ann@example.com", "me@example.com", template=template)
     with django_assert_num_queries(len(few)):
         page(writer, change(template))
+
+
+plain = AdminSite()
+plain.register(EmailTemplate, ModelAdmin)
+urlpatterns = [path("admin/", plain.urls)]
+
+
+@pytest.mark.urls(__name__)
+def test_an_admin_of_the_projects_own_gets_the_page_without_the_editor(
+    admin_client: Client, template: EmailTemplate
+) -> None:
+    assert "welcome" in page(admin_client, TEMPLATES)
+    text = page(admin_client, change(template))
+    assert "Dear {{ name }}" in text
+    assert "editor.js" not in text
 
 
 # --- the preview ------------------------------------------------------------------------------

@@ -81,6 +81,7 @@
             }
         });
         area.addEventListener("input", paint);
+        window.addEventListener("pageshow", paint); // a browser that goes back puts in what was typed
         paint();
     }
 

@@ -31,6 +31,7 @@
         let timer = null;
         let running = null;
         let told = "";
+        let state = "";
 
         root.classList.add("post-office-live");
         root.querySelectorAll(".post-office-scripted").forEach((each) => { each.hidden = false; });
@@ -59,6 +60,7 @@
 
         const row = element("div");
         row.setAttribute("aria-label", words.tabs);
+        row.hidden = !group;
         let tabs = [];
 
         function paintTabs() {
@@ -202,7 +204,7 @@
             const carrier = element("form");
             carrier.method = "post";
             carrier.target = frame.name;
-            carrier.action = given.preview + (byId("template-images").checked ? "?images=remote" : "");
+            carrier.action = given.preview + (images.checked ? "?images=remote" : "");
             carrier.hidden = true;
             for (const [name, value] of posted()) {
                 const input = element("input");
@@ -282,8 +284,11 @@
             };
         }
 
+        const stateOf = () => new URLSearchParams(posted()).toString();
+
         function look() {
             clearTimeout(timer);
+            state = stateOf();
             running?.abort();
             running = new AbortController();
             const {signal} = running;
@@ -309,11 +314,26 @@
             timer = setTimeout(look, PAUSE);
         }
 
-        form.addEventListener("input", soon);
-        form.addEventListener("change", () => {
-            paintTabs();
-            offer();
-            soon();
+        const images = byId("template-images");
+        const isOurs = ({target}) => target === images || (target.form === form && target.name);
+
+        form.addEventListener("input", (event) => {
+            if (isOurs(event)) {
+                soon();
+            }
+        });
+        form.addEventListener("change", (event) => {
+            if (isOurs(event)) {
+                paintTabs();
+                offer();
+                soon();
+            }
+        });
+        // A browser that goes back puts in what was typed, and says so by no other event.
+        window.addEventListener("pageshow", () => {
+            if (stateOf() !== state) {
+                soon();
+            }
         });
 
         // --- a test ----------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ class TemplateEditor(TemplateModelAdmin):
         )
         translations = formset.initial_forms if formset else []
         present = [languages.DEFAULT, *(form.instance.language for form in translations)]
+        names = dict(settings.LANGUAGES)
         return {
             "editor": True,
             "editor_scripts": SCRIPTS,
@@ -114,7 +115,10 @@ class TemplateEditor(TemplateModelAdmin):
             "editor_addresses": addresses,
             "editor_parts": [
                 ("", _("Default text")),
-                *((each.prefix, each.instance.language) for each in translations),
+                *(
+                    (each.prefix, names.get(each.instance.language, each.instance.language))
+                    for each in translations
+                ),
             ],
             "editor_frame": sandbox.frame("", frame_id=FRAME, title=_("Preview of this template")),
             "editor_frame_name": FRAME,

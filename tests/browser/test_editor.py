@@ -116,6 +116,15 @@ def test_the_keyboard_alone_is_enough_and_is_never_trapped(page: Page, template:
     expect(toggle).to_have_attribute("aria-pressed", "false")
 
 
+def test_the_enter_key_saves(page: Page, template: EmailTemplate) -> None:
+    edit(page, template)
+    page.locator("#id_subject").fill("Saved")
+    page.locator("#id_subject").press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("changed successfully")
+    template.refresh_from_db()
+    assert template.subject == "Saved"
+
+
 def test_a_language_is_removed_before_and_after_it_is_saved(page: Page, template: EmailTemplate) -> None:
     edit(page, template)
     for name in ("Indonesian (missing)", "English"):

@@ -115,7 +115,10 @@ def test_the_page_knows_its_languages_and_those_that_are_missing(
     # Without a script, each text has its own buttons.
     text = response.content.decode()
     assert 'name="_part" value="translated_templates-0" formaction="' + PREVIEW in text
+    assert 'aria-label="Preview: German"' in text
     assert "A test goes to ann@example.com at once" in text
+    # The Enter key presses the first button of a form.
+    assert text.index('name="_save"') < text.index("formaction=")
 
 
 def test_the_page_to_add_a_template_has_the_editor_too() -> None:

@@ -35,7 +35,7 @@
 
         root.classList.add("post-office-live");
         root.querySelectorAll(".post-office-scripted").forEach((each) => { each.hidden = false; });
-        root.querySelectorAll(".post-office-unscripted").forEach((each) => { each.hidden = true; });
+        form.querySelectorAll(".post-office-unscripted").forEach((each) => each.remove());
 
         // --- parts: the default text and the translations ----------------------------------------
 

@@ -213,11 +213,13 @@ def test_a_fault_of_several_lines_is_one_line_of_the_log(caplog: Any) -> None:
 
 @pytest.mark.django_db(transaction=False)
 def test_in_a_transaction_of_the_callers_there_is_no_second_try_to_leave(caplog: Any) -> None:
+    """Its connection would be a new one, which ends the transaction."""
     queue(1)
     with failing(LEAVE) as failed:
         assert mail.send_queued() == (1, 0, 0)
     assert len(failed) == 1
     assert "could not leave in order" in caplog.text
+    assert Email.objects.get().status == STATUS.sent
 
 
 # --- a process that stood still -------------------------------------------------------------------

@@ -166,6 +166,28 @@ def test_a_fault_of_our_own_loses_no_outcome(interference: Any, monkeypatch: pyt
 
 
 @pytest.mark.django_db
+def test_what_is_in_flight_when_the_worker_breaks_is_written_down(interference: Any) -> None:
+    queue(1)
+    begun, answer = threading.Event(), threading.Event()
+
+    def be_slow() -> None:
+        begun.set()
+        answer.wait(30)
+
+    def break_meanwhile() -> bool:
+        if begun.is_set():
+            threading.Timer(0.1, answer.set).start()
+            raise ZeroDivisionError
+        return False
+
+    interference.interfere = be_slow
+    with pytest.raises(ZeroDivisionError):
+        WorkerLoop(log_level=2, should_stop=break_meanwhile).run()
+    assert len(django_mail.outbox) == 1
+    assert Email.objects.get().status == STATUS.sent
+
+
+@pytest.mark.django_db
 def test_a_database_error_inside_a_callers_transaction_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     queue(1)
 

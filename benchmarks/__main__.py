@@ -69,12 +69,12 @@ def main() -> int:
         say(f"{systems.LABELS[database]} does not answer, and is left out.")
     plan = plan.of([database for database in plan.databases if database not in missing])
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-    measured = page.Results(plan=plan, command=command)
     for name in names:
-        measured.sections += BENCHMARKS[name].measure(plan)
-    print("\n".join(measured.lines()))
-    if options.write:
-        measured.write()
+        measured = page.Results(plan=plan, command=command, sections=BENCHMARKS[name].measure(plan))
+        for section in measured.sections:
+            print("\n".join(measured.lines(section)), flush=True)
+        if options.write:
+            measured.write()
     return 0
 
 

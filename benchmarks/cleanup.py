@@ -28,7 +28,9 @@ def _speed(plan: Plan, database: str) -> Table:
         unit="mails per second",
         aims={POST_OFFICE.name: "1"},
     )
-    sites = [systems.site(plan, system, database, "cleanup") for system in (OURS, POST_OFFICE)]
+    # On MariaDB the other one ends with an error: it deletes by a subquery with a limit.
+    compared = [OURS] if database == "mariadb" else [OURS, POST_OFFICE]
+    sites = [systems.site(plan, system, database, "cleanup") for system in compared]
     for round_ in range(plan.rounds):
         say(f"Clean up: {LABELS[database]}, round {round_ + 1} of {plan.rounds}")
         for site in sites:

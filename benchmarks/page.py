@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from . import sinks, systems
 from .plan import ROOT, Plan
@@ -15,20 +16,24 @@ from .report import Section
 
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+HEADING = re.compile(r"^### ", re.MULTILINE)
 
 
 @dataclass(kw_only=True)
 class Results:
+    """The sections of one benchmark."""
+
     plan: Plan
     command: str
-    sections: list[Section] = field(default_factory=list)
+    sections: Sequence[Section]
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, section: Section) -> Iterator[str]:
         """Yield it in Markdown."""
+        heading, *rest = section.lines()
+        yield heading
+        yield ""
         yield from self._circumstances()
-        for section in self.sections:
-            yield ""
-            yield from section.lines()
+        yield from rest
 
     def _circumstances(self) -> Iterator[str]:
         installed = systems.packages(self.plan, systems.OURS)
@@ -51,9 +56,13 @@ class Results:
             return "unknown"
 
     def write(self) -> None:
-        """Put it between the marks of the page."""
+        """Put each section between the marks of the page, in the place of the last one of its heading."""
         before, begin, rest = PAGE.read_text().partition(BEGIN)
-        _, end, after = rest.partition(END)
+        measured, end, after = rest.partition(END)
         if not (begin and end):
             raise SystemExit(f"{PAGE} has no marks between which the tables could stand.")
-        PAGE.write_text("\n".join([f"{before}{begin}", "", *self.lines(), "", f"{end}{after}"]))
+        known = {part.partition("\n")[0]: part for part in HEADING.split(measured) if part.strip()}
+        for section in self.sections:
+            known[section.heading] = "\n".join(self.lines(section)).removeprefix("### ")
+        parts = "\n\n".join(f"### {part.strip()}" for part in known.values())
+        PAGE.write_text(f"{before}{begin}\n\n{parts}\n\n{end}{after}")

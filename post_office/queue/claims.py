@@ -125,7 +125,8 @@ class Claimer:
                 of = ("self",) if connection.features.has_select_for_update_of else ()
                 waiting = waiting.select_for_update(skip_locked=True, of=of)
             head = list(waiting[:limit])
-            emails = list(self._with_care(email for email in head if not is_late(email)))
+            late = {email.pk for email in head if is_late(email)}
+            emails = list(self._with_care(email for email in head if email.pk not in late))
             pks = [email.pk for email in emails]
             if pks and _mark_held(pks, self.worker, now) < len(pks):
                 mine = Email.objects.using(waiting.db).filter(pk__in=pks).held_by(self.worker.pk)
@@ -133,7 +134,7 @@ class Claimer:
                 emails = [email for email in emails if email.pk in got]
         for email in emails:
             email.worker_id, email.claimed_at, email.claims = self.worker.pk, now, email.claims + 1
-        return emails, [email.pk for email in head if is_late(email)]
+        return emails, list(late)
 
     def _with_care(self, candidates: Iterable[Email]) -> Iterator[Email]:
         """Yield of these, in their order, what may be claimed now."""

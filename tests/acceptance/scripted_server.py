@@ -104,3 +104,15 @@ class ScriptedServer:
         self._socket.close()
         if self._fault is not None and fault is None:
             raise self._fault
+
+
+def take_one_and_part_badly(client: Client) -> None:
+    """Take a mail, and answer QUIT with more than a line may have."""
+    client.greet()
+    for answer in ("250 ok", "250 ok", "354 go on"):
+        client.hear()
+        client.say(answer)
+    client.hear_content()
+    client.say("250 taken")
+    client.hear()
+    client.say("221 " + 10_000 * "x")

@@ -16,7 +16,7 @@ from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from post_office import compat
 from post_office.delivery import dialogue, smtp
 from post_office.delivery.smtp import Interrupted, Letter, Unanswered
-from tests.acceptance.scripted_server import HOST, Client, ScriptedServer
+from tests.acceptance.scripted_server import HOST, Client, ScriptedServer, take_one_and_part_badly
 
 ANN, BOB, EVE = "ann@example.com", "bob@example.com", "eve@example.com"
 ME = "me@example.com"
@@ -457,18 +457,8 @@ def test_a_server_that_names_no_size_is_told_none() -> None:
 
 
 def test_a_backend_that_was_not_open_is_closed_again_and_a_fault_in_that_costs_no_mail(caplog: Any) -> None:
-    def script(client: Client) -> None:
-        client.greet()
-        for answer in ("250 ok", "250 ok", "354 go on"):
-            client.hear()
-            client.say(answer)
-        client.hear_content()
-        client.say("250 taken")
-        client.hear()
-        client.say("221 " + 10_000 * "x")  # more than a line may have
-
     caplog.set_level(logging.DEBUG, "post_office")
-    with ScriptedServer(script) as server:
+    with ScriptedServer(take_one_and_part_badly) as server:
         address = {"host": HOST, "port": server.port, "username": "", "password": "", "timeout": 10}
         backend = compat.construct_backend(SMTPBackend, "scripted", address)
         assert isinstance(backend, SMTPBackend)

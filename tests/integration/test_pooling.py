@@ -21,7 +21,7 @@ from post_office.models import Email
 from post_office.signals import email_sent
 from tests.acceptance.patience import wait_until
 from tests.acceptance.project import smtp_backend
-from tests.acceptance.scripted_server import Client, ScriptedServer
+from tests.acceptance.scripted_server import ScriptedServer, take_one_and_part_badly
 from tests.acceptance.smtp_server import SMTPServer
 
 pytestmark = pytest.mark.django_db
@@ -188,18 +188,8 @@ def test_a_worker_with_nothing_to_do_closes_its_connections_in_time(
 
 
 def test_a_connection_that_cannot_be_closed_costs_no_mail(backend: Any, settings: Any, caplog: Any) -> None:
-    def script(client: Client) -> None:
-        client.greet()
-        for answer in ("250 ok", "250 ok", "354 go on"):
-            client.hear()
-            client.say(answer)
-        client.hear_content()
-        client.say("250 taken")
-        client.hear()
-        client.say("221 " + 10_000 * "x")  # more than a line may have
-
     caplog.set_level(logging.DEBUG, "post_office")
-    with ScriptedServer(script) as scripted:
+    with ScriptedServer(take_one_and_part_badly) as scripted:
         settings.POST_OFFICE = {"BACKENDS": {"default": smtp_backend(scripted)}}
         queue(1)
         assert mail.send_queued() == (1, 0, 0)

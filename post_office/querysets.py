@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,6 @@ NOTED = 10_000
 FEW = 1000
 
 ALL, NONE = Q(), Q(pk__in=[])
-
-
-def places(values: Collection[Any]) -> str:
-    """Return the places of so many values in a statement that is written by hand."""
-    return ", ".join(["%s"] * len(values))
 
 
 def _too_old(oldest: datetime) -> Q:

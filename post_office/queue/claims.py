@@ -7,20 +7,31 @@ sent or is scheduled for later is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from ..ages import lateness
 from ..conf import PostOfficeSettings, conf
-from ..enums import HOLD, OPEN
+from ..enums import HOLD
 from ..models import Attachment, Email, EmailTemplate, Worker
-from ..querysets import EmailQuerySet, places
-from . import liveness, outcomes
-from .lanes import PRIORITIES, occupied
+from ..querysets import EmailQuerySet
+from . import liveness, outcomes, statements
+from .lanes import PRIORITIES, Lane, lanes, occupied
+
+# As long as claims get all that they ask for, they ask only every so many seconds in which lanes there is
+# mail. A long queue is claimed for less so, and urgent mail comes so much later.
+LOOK_AGAIN = 0.25
+
+# Reads so many of the rows that come first.
+Head = Callable[[int, datetime], list[Email]]
+# Claims so many of them.
+Take = Callable[[int, datetime], list[Email]]
 
 
 @dataclass
@@ -38,6 +49,7 @@ class Claimer:
         threads: That can begin to send at once; None for as many as there is mail.
         in_company: Whether the worker holds mail.
         is_over: Whether the last claim left mail that can be claimed when the worker holds less.
+        clock: Tells seconds, from wherever it likes.
     """
 
     worker: Worker
@@ -46,6 +58,10 @@ class Claimer:
     threads: int | None = None
     in_company: bool = False
     is_over: bool = False
+    clock: Callable[[], float] = time.monotonic
+    # The lanes that had mail at the last look, as long as they had enough, and when to look again.
+    _known: frozenset[Lane] = frozenset()
+    _look_at: float = 0.0
     _has_suspect: bool = False
     _turn: int = 0
     _last: datetime | None = None
@@ -71,10 +87,12 @@ class Claimer:
         taken: list[Email] = []
         self._has_suspect = self._has_suspect and self.in_company
         self.is_over = self._has_suspect
-        for rows in self._in_order(aliases, now):
-            if len(taken) >= limit or self.is_over:
-                break
-            taken += self._take(rows, limit - len(taken), now)
+        places = self._in_order(aliases, now)
+        # Asked for one by one: to find out about the next may take a query.
+        while len(taken) < limit and not self.is_over and (take := next(places, None)):
+            taken += take(limit - len(taken), now)
+        if len(taken) < limit:
+            self._known = frozenset()
         self._strays.clear()
         if by_lanes():
             taken.sort(key=_turn)
@@ -87,49 +105,64 @@ class Claimer:
             mine.update(**outcomes.UNHELD)
             self._strays.clear()
 
-    def _in_order(self, aliases: Sequence[str], now: datetime) -> Iterable[EmailQuerySet]:
+    def _in_order(self, aliases: Sequence[str], now: datetime) -> Iterator[Take]:
         if not by_lanes():
             rows = Email.objects.primary().filter(backend_alias__in=aliases)
             if self.priorities != PRIORITIES:
                 numbers = [number for number in self.priorities if number is not None]
                 no_number = Q(priority__isnull=True) if None in self.priorities else Q()
                 rows = rows.filter(Q(priority__in=numbers) | no_number)
-            yield rows.order_by(*conf.SENDING_ORDER)
+            yield partial(self._take, partial(_first_of, rows.order_by(*conf.SENDING_ORDER)))
             return
         # No backend is always first among its equals.
         self._turn = (self._turn + 1) % max(len(aliases), 1)
         in_turn = [*aliases[self._turn :], *aliases[: self._turn]]
-        for lane in occupied(in_turn, now, self.priorities):
-            yield lane.rows()
+        if self._known and self.clock() < self._look_at:
+            take = self._take_at_once if statements.can_take() else self._take_from
+            yield from (
+                partial(take, lane) for lane in lanes(in_turn, self.priorities) if lane in self._known
+            )
+        self._look_at = self.clock() + LOOK_AGAIN
+        found = list(occupied(in_turn, now, self.priorities))
+        self._known = frozenset(found)
+        yield from (partial(self._take_from, lane) for lane in found)
 
-    def _take(self, rows: EmailQuerySet, limit: int, now: datetime) -> list[Email]:
+    def _take_from(self, lane: Lane, limit: int, now: datetime) -> list[Email]:
+        return self._take(partial(statements.first_of_lane, lane), limit, now)
+
+    def _take_at_once(self, lane: Lane, limit: int, now: datetime) -> list[Email]:
+        """Claim what needs no care by one statement, and then the rest."""
+        taken = statements.take(lane, limit, self.worker, now)
+        if taken is None:
+            raise liveness.TakenForDead(self.worker)
+        self.in_company = self.in_company or bool(taken)
+        if self.threads is not None:
+            self.threads -= len(taken)
+        return taken if len(taken) == limit else [*taken, *self._take_from(lane, limit - len(taken), now)]
+
+    def _take(self, head: Head, limit: int, now: datetime) -> list[Email]:
         """Claim from one lane; expire what is found past its time, and look behind it."""
         taken: list[Email] = []
         late: list[int] = [0]
         while late and len(taken) < limit and not self.is_over:
-            got, late = self._hold(rows, limit - len(taken), now)
+            got, late = self._hold(head, limit - len(taken), now)
             taken += got
             if late:
                 outcomes.expire(late, now)
         return taken
 
-    def _hold(self, rows: EmailQuerySet, limit: int, now: datetime) -> tuple[list[Email], list[int]]:
+    def _hold(self, head: Head, limit: int, now: datetime) -> tuple[list[Email], list[int]]:
         """Mark the first of these rows as ours. Returns them, and the keys of those past their time."""
-        waiting = _marked_attached(rows.due(now).unheld())
         is_late = lateness(now)
-        connection = connections[waiting.db]
-        with transaction.atomic(using=waiting.db):
+        using = Email.objects.primary().db
+        with transaction.atomic(using=using):
             liveness.hold_row(self.worker)
-            if connection.features.has_select_for_update_skip_locked:
-                # A custom order may join other tables, which are not to be locked.
-                of = ("self",) if connection.features.has_select_for_update_of else ()
-                waiting = waiting.select_for_update(skip_locked=True, of=of)
-            head = list(waiting[:limit])
-            late = {email.pk for email in head if is_late(email)}
-            emails = list(self._with_care(email for email in head if email.pk not in late))
+            first = head(limit, now)
+            late = {email.pk for email in first if is_late(email)}
+            emails = list(self._with_care(email for email in first if email.pk not in late))
             pks = [email.pk for email in emails]
-            if pks and _mark_held(pks, self.worker, now) < len(pks):
-                mine = Email.objects.using(waiting.db).filter(pk__in=pks).held_by(self.worker.pk)
+            if pks and statements.mark_held(pks, self.worker, now) < len(pks):
+                mine = Email.objects.using(using).filter(pk__in=pks).held_by(self.worker.pk)
                 got = set(mine.filter(claimed_at=now).values_list("pk", flat=True))
                 emails = [email for email in emails if email.pk in got]
         for email in emails:
@@ -153,28 +186,17 @@ class Claimer:
                 return
 
 
-def _mark_held(pks: Sequence[int], worker: Worker, now: datetime) -> int:
-    """Write that this worker holds these, where nobody does. Returns how many rows changed.
-
-    The predicate comes again: a database without `SKIP LOCKED` may have given a row to another. Written by
-    hand, as it runs for all mail.
-    """
-    connection = connections[Email.objects.primary().db]
-    mine = Worker._meta.pk.get_db_prep_value(worker.pk, connection)
-    moment = connection.ops.adapt_datetimefield_value(now)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {Email._meta.db_table} SET worker_id = %s, claimed_at = %s, claims = claims + 1 "
-            f"WHERE id IN ({places(pks)}) AND worker_id IS NULL AND status IN ({places(OPEN)})",
-            [mine, moment, *pks, *OPEN],
-        )
-        return int(cursor.rowcount)
-
-
-def _marked_attached(rows: EmailQuerySet) -> EmailQuerySet:
-    """Each with `has_attachments`, so that those of most mail need not be asked for."""
+def _first_of(rows: EmailQuerySet, limit: int, now: datetime) -> list[Email]:
+    """Return the first of these rows that are due and held by nobody, as `statements.first_of_lane` does."""
+    waiting = rows.due(now).unheld()
     links = Attachment.emails.through._default_manager.filter(email=OuterRef("pk"))
-    return rows.annotate(has_attachments=Exists(links))  # type: ignore[no-redef]
+    waiting = waiting.annotate(has_attachments=Exists(links))  # type: ignore[no-redef]
+    features = connections[waiting.db].features
+    if features.has_select_for_update_skip_locked:
+        # The order may join other tables, which are not to be locked.
+        of = ("self",) if features.has_select_for_update_of else ()
+        waiting = waiting.select_for_update(skip_locked=True, of=of)
+    return list(waiting[:limit])
 
 
 def _turn(email: Email) -> tuple[bool, int, datetime, int]:

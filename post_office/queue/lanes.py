@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from django.db import connections
-from django.db.models import Q
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..enums import PRIORITY, STATUS
 from ..models import Email
-from ..querysets import EmailQuerySet
 
 # From high to low; rows of foreign code may have none.
 PRIORITIES: tuple[int | None, ...] = (*sorted(PRIORITY, reverse=True), None)
@@ -33,14 +33,24 @@ class Lane:
     alias: str
     status: int
 
-    def rows(self) -> EmailQuerySet:
-        """Return its mail, in the order of the index.
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        """Return what tells its mail from that of other lanes, in SQL, with a place for its alias.
 
-        The priority is named although it is the same for all: PostgreSQL sorts what IS NULL otherwise.
+        Its order is that of the index: by priority, due_at and id. The priority is to be named there although
+        it is the same for all: PostgreSQL sorts what IS NULL otherwise.
         """
-        lane = Q(status=self.status, backend_alias=self.alias)
-        lane &= Q(priority__isnull=True) if self.priority is None else Q(priority=self.priority)
-        return Email.objects.primary().filter(lane).order_by("priority", "due_at", "id")
+        status, alias, priority = map(connection.ops.quote_name, ("status", "backend_alias", "priority"))
+        wanted = "IS NULL" if self.priority is None else f"= {self.priority:d}"
+        return f"{status} = {self.status:d} AND {alias} = %s AND {priority} {wanted}"
+
+    def condition(self, connection: BaseDatabaseWrapper) -> str:
+        """Return what is true of its mail that is due and held by nobody, in SQL; for `values`."""
+        due_at, worker = map(connection.ops.quote_name, ("due_at", "worker_id"))
+        return f"{self.place(connection)} AND {due_at} <= %s AND {worker} IS NULL"
+
+    def values(self, connection: BaseDatabaseWrapper, now: datetime) -> tuple[Any, ...]:
+        """Return what stands in the places of `condition`."""
+        return self.alias, connection.ops.adapt_datetimefield_value(now)
 
 
 def lanes(aliases: Sequence[str], priorities: Sequence[int | None] = PRIORITIES) -> Iterator[Lane]:
@@ -68,19 +78,15 @@ def _occupied_numbers(some: Iterable[Lane], now: datetime) -> set[int]:
     costs more than running it.
     """
     connection = connections[Email.objects.primary().db]
-    columns = ("status", "backend_alias", "priority", "due_at", "worker_id")
-    status, alias, priority, due_at, worker = map(connection.ops.quote_name, columns)
     table = connection.ops.quote_name(Email._meta.db_table)
-    moment = connection.ops.adapt_datetimefield_value(now)
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[Any] = []
     for number, lane in enumerate(some):
-        wanted = "IS NULL" if lane.priority is None else f"= {lane.priority:d}"
         parts.append(
             f"SELECT {number} FROM (SELECT 1 FROM {table} "
-            f"WHERE {status} = {lane.status:d} AND {alias} = %s AND {priority} {wanted} "
-            f"AND {due_at} <= %s AND {worker} IS NULL ORDER BY {priority}, {due_at} LIMIT 1) lane_{number}"
+            f"WHERE {lane.condition(connection)} ORDER BY priority, due_at LIMIT 1) lane_{number}"
         )
-        values += [lane.alias, moment]
+        values += lane.values(connection, now)
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), values)
         return {number for (number,) in cursor.fetchall()}

@@ -27,7 +27,7 @@ from ..conf import conf
 from ..enums import HOLD
 from ..exceptions import PostOfficeError
 from ..models import Email, Worker
-from . import outcomes
+from . import outcomes, statements
 from .outcomes import Report
 
 logger = logging.getLogger("post_office")
@@ -43,6 +43,9 @@ KILLED = Report(
 
 class TakenForDead(PostOfficeError):
     """A worker whose row is gone wants to claim: others have its mail by now."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(f"Worker {worker} was taken for dead.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +136,8 @@ def hold_row(worker: Worker) -> None:
     Raises:
         TakenForDead: The row is gone.
     """
-    if not _workers().filter(pk=worker.pk).update(beat=F("beat")):
-        raise TakenForDead(f"Worker {worker} was taken for dead.")
+    if not statements.hold_worker(worker):
+        raise TakenForDead(worker)
 
 
 def clock() -> float:

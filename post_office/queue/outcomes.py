@@ -7,23 +7,22 @@ settle of a mail that was taken over meanwhile changes nothing, and says so in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.dispatch import Signal
-from django.utils import timezone
 
 from .. import signals
 from ..conf import conf
-from ..enums import ANSWER, OPEN, STATUS
+from ..enums import ANSWER, STATUS
 from ..models import Email, Log, Worker
-from ..querysets import EmailQuerySet, places
-from . import tallies
+from ..querysets import EmailQuerySet
+from . import statements, tallies
 
 logger = logging.getLogger("post_office")
 
@@ -117,17 +116,12 @@ def settle(
         results: Mails that `worker` holds, each with its outcome.
         log_level: 0 logs nothing, 1 what failed, 2 all.
     """
-    using = router.db_for_write(Email)
-    with transaction.atomic(using=using):
-        written = [
-            *_settle_sent([pair for pair in results if _is_plain(*pair)], worker, now),
-            *(
-                (email, outcome)
-                for email, outcome in results
-                if not _is_plain(email, outcome) and _settle_one(email, outcome, worker, now)
-            ),
-        ]
-        _write_log(written, log_level)
+    is_usual = log_level >= 2 and all(_is_plain(*pair) for pair in results) and not _provider_ids(results)
+    aliases = {outcome.backend for _, outcome in results}
+    if is_usual and len(aliases) == 1 and statements.writes_at_once():
+        written = _settle_at_once(results, aliases.pop(), worker, now)
+    else:
+        written = _settle_together(results, worker, log_level, now)
     _report_lost(results, written)
     for email, outcome in written:
         _bring_up_to_date(email, outcome, now)
@@ -249,6 +243,34 @@ def _is_plain(email: Email, outcome: Outcome) -> bool:
     return isinstance(outcome, Sent) and not (outcome.report or outcome.answers or email.answers)
 
 
+def _settle_at_once(
+    results: Sequence[tuple[Email, Outcome]], alias: str, worker: Worker, now: datetime
+) -> list[tuple[Email, Outcome]]:
+    """Settle mail that was sent by one backend to all its recipients, and log it, by one statement."""
+    pks = [email.pk for email, _ in results]
+    if statements.mark_and_log_sent(pks, alias, worker, now) == len(pks):
+        return list(results)
+    changed = _ended(pks, STATUS.sent, now)
+    return [pair for pair in results if pair[0].pk in changed]
+
+
+def _settle_together(
+    results: Sequence[tuple[Email, Outcome]], worker: Worker, log_level: int, now: datetime
+) -> list[tuple[Email, Outcome]]:
+    """Settle whatever it is by one transaction. Returns what was still ours to settle."""
+    with transaction.atomic(using=router.db_for_write(Email)):
+        written = [
+            *_settle_sent([pair for pair in results if _is_plain(*pair)], worker, now),
+            *(
+                (email, outcome)
+                for email, outcome in results
+                if not _is_plain(email, outcome) and _settle_one(email, outcome, worker, now)
+            ),
+        ]
+        _write_log(written, log_level)
+    return written
+
+
 def _settle_sent(
     results: Sequence[tuple[Email, Outcome]], worker: Worker, now: datetime
 ) -> list[tuple[Email, Outcome]]:
@@ -256,30 +278,11 @@ def _settle_sent(
     pks = [email.pk for email, _ in results]
     if ids := _provider_ids(results):
         changed = _end(Email.objects.primary().held_by(worker.pk), pks, STATUS.sent, now, **ids)
-    elif not pks or _mark_sent(pks, worker, now) == len(pks):
+    elif not pks or statements.mark_sent(pks, worker, now) == len(pks):
         return list(results)
     else:
         changed = _ended(pks, STATUS.sent, now)
     return [pair for pair in results if pair[0].pk in changed]
-
-
-def _mark_sent(pks: Collection[int], worker: Worker, now: datetime) -> int:
-    """Write that these were sent, where this worker holds them still. Returns how many rows changed.
-
-    The one statement that runs for all mail, and so written by hand: to have Django put it together
-    takes longer than the database needs for it.
-    """
-    connection = connections[Email.objects.primary().db]
-    moment = connection.ops.adapt_datetimefield_value(now)
-    mine = Worker._meta.pk.get_db_prep_value(worker.pk, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {Email._meta.db_table} SET status = {STATUS.sent:d}, last_updated = %s, "
-            "worker_id = NULL, claimed_at = NULL, claims = 0 "
-            f"WHERE id IN ({places(pks)}) AND worker_id = %s AND status IN ({places(OPEN)})",
-            [moment, *pks, mine, *OPEN],
-        )
-        return int(cursor.rowcount)
 
 
 def _provider_ids(results: Sequence[tuple[Email, Outcome]]) -> dict[str, Case]:
@@ -318,7 +321,7 @@ def _write_log(written: Sequence[tuple[Email, Outcome]], log_level: int) -> None
     plain = [pair for pair in written if _is_plain(*pair)]
     if log_level >= 2:
         for alias in {outcome.backend for _, outcome in plain}:
-            _log_sent([email.pk for email, outcome in plain if outcome.backend == alias], alias)
+            statements.log_sent([email.pk for email, outcome in plain if outcome.backend == alias], alias)
     rows = [
         row
         for email, outcome in written
@@ -328,24 +331,6 @@ def _write_log(written: Sequence[tuple[Email, Outcome]], log_level: int) -> None
     ]
     if rows:
         Log.objects.using(router.db_for_write(Log)).bulk_create(rows)
-
-
-def _log_sent(pks: Sequence[int], alias: str) -> None:
-    """Log mail that was sent to all its recipients by the backend of this alias.
-
-    The database makes these rows of its own: they are as many as there is mail, and to make them here
-    takes more time than to send it.
-    """
-    connection = connections[Email.objects.primary().db]
-    date = connection.ops.quote_name("date")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {Log._meta.db_table} "
-            f"(email_id, {date}, status, exception_type, message, backend, attempt) "
-            f"SELECT id, %s, {STATUS.sent:d}, '', '', %s, COALESCE(number_of_retries, 0) + 1 "
-            f"FROM {Email._meta.db_table} WHERE id IN ({places(pks)}) ORDER BY id",
-            [connection.ops.adapt_datetimefield_value(timezone.now()), alias, *pks],
-        )
 
 
 def _log_rows(email: Email, outcome: Outcome) -> Iterator[Log]:

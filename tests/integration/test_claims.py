@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +13,8 @@ from django.db import connection
 from django.utils import timezone
 
 from post_office import mail
-from post_office.models import Attachment, Email, Worker
-from post_office.queue import claims, cleanup, liveness, outcomes
+from post_office.models import STATUS, Attachment, Email, Worker
+from post_office.queue import claims, cleanup, liveness, outcomes, statements
 from post_office.queue.claims import Claimer
 from post_office.queue.outcomes import Sent
 from tests.faults import Execute, watched
@@ -67,6 +68,117 @@ def test_mail_behind_what_expired_is_claimed_up_to_the_limit(now: datetime) -> N
     good = queue(5)
     assert Claimer(worker).claim(3, ["", "default"], now) == good[:3]
     assert {row(email).worker_id for email in late} == {None}
+
+
+# --- a long queue -----------------------------------------------------------------------------
+
+ALIASES = ("", "default")
+
+
+@dataclass
+class Clock:
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def in_a_long_queue(now: datetime) -> Claimer:
+    """A worker whose last claim got all that it asked for, so that it knows where more is."""
+    claimer = Claimer(liveness.register(now), clock=Clock())
+    queue(1)
+    assert len(claimer.claim(1, ALIASES, now)) == 1
+    return claimer
+
+
+@pytest.mark.django_db
+def test_the_next_claim_of_a_long_queue_asks_the_database_for_less(now: datetime) -> None:
+    queue(9)
+    claimer = Claimer(liveness.register(now), clock=Clock())
+    asked: list[str] = []
+    with watched(lambda execute, sql: (asked.append(sql), execute())[1]):
+        first = claimer.claim(3, ALIASES, now)
+        looked, asked = asked, []
+        second = claimer.claim(3, ALIASES, now)
+    assert len(asked) < len(looked)
+    assert not any("UNION ALL" in sql for sql in asked)
+    for email in [*first, *second]:
+        assert (email.worker_id, email.claimed_at, email.claims) == (
+            (stored := row(email)).worker_id,
+            stored.claimed_at,
+            1,
+        )
+        assert vars(email).keys() - {"has_attachments"} == vars(stored).keys()
+        assert not email.has_attachments
+    assert len({email.pk for email in [*first, *second]}) == 6
+    # and each claim is told from the last by its moment
+    assert second[0].claimed_at > first[0].claimed_at
+
+
+@pytest.mark.django_db
+def test_urgent_mail_is_seen_in_a_long_queue_in_a_moment(now: datetime) -> None:
+    claimer = in_a_long_queue(now)
+    queue(9)
+    assert len(claimer.claim(3, ALIASES, now)) == 3
+    (urgent,) = queue(priority="high")
+    assert urgent not in claimer.claim(3, ALIASES, now)
+    claimer.clock.seconds += claims.LOOK_AGAIN  # type: ignore[attr-defined]
+    assert claimer.claim(2, ALIASES, now)[0] == urgent
+
+
+@pytest.mark.django_db
+def test_mail_of_other_lanes_is_seen_when_a_long_queue_comes_to_its_end(now: datetime) -> None:
+    claimer = in_a_long_queue(now)
+    rest = queue(2)
+    (urgent,) = queue(priority="high")
+    assert claimer.claim(9, ALIASES, now) == [urgent, *rest]
+
+
+@pytest.mark.django_db
+def test_of_several_lanes_each_mail_is_claimed_once(now: datetime) -> None:
+    claimer = Claimer(liveness.register(now), clock=Clock())
+    high, low = queue(5, priority="high"), queue(5, priority="low")
+    assert claimer.claim(2, ALIASES, now) == high[:2]
+    assert claimer.claim(6, ALIASES, now) == [*high[2:], *low[:3]]
+
+
+# What the first mail of a long queue is like, and whether it is claimed when the worker holds nothing else.
+WITH_CARE: dict[str, tuple[dict[str, Any], bool]] = {
+    "too late": ({"expires_at": timezone.now() - HOUR}, False),
+    "too old": ({"first_due_at": timezone.now() - timedelta(days=365)}, False),
+    "outlived its workers": ({"claims": 2}, True),
+    "to arrive at most once": ({"on_unknown": "hold"}, True),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("columns", "goes"), WITH_CARE.values(), ids=list(WITH_CARE))
+def test_in_a_long_queue_mail_is_claimed_with_the_same_care(
+    columns: dict[str, Any], goes: bool, now: datetime
+) -> None:
+    claimer = in_a_long_queue(now)
+    special, *others = queue(4)
+    Email.objects.filter(pk=special.pk).update(**columns)
+    claimer.in_company, claimer.threads = True, 0
+    taken = claimer.claim(3, ALIASES, now)
+    assert special not in taken
+    if statements.can_take() or not goes:
+        # of the first three, what needs no care
+        assert set(taken) >= set(others[:2])
+    assert row(special).worker_id is None
+    claimer.in_company, claimer.threads = False, 3
+    assert (special in claimer.claim(3, ALIASES, now)) == goes
+    assert (row(special).status == STATUS.expired) != goes
+
+
+@pytest.mark.django_db
+def test_a_worker_taken_for_dead_claims_nothing_of_a_long_queue(now: datetime) -> None:
+    claimer = in_a_long_queue(now)
+    emails = queue(3)
+    Worker.objects.all().delete()
+    with pytest.raises(liveness.TakenForDead):
+        claimer.claim(2, ALIASES, now)
+    assert not Email.objects.filter(pk__in=[email.pk for email in emails]).held().exists()
 
 
 # --- SQLite -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.utils import timezone
 from . import addressees, bulk_insert
 from .aliases import default_alias
 from .compose import Draft
-from .delivery.deliver import in_delivery
+from .delivery.attempts import in_delivery
 from .exceptions import SelfReferringBackend
 from .models import Email, Worker
 from .rendering import attachments as files

@@ -15,6 +15,7 @@ from .. import compat
 from ..aliases import backends, default_alias, delivering_alias, queues_mail
 from ..conf import conf
 from ..exceptions import SelfReferringBackend, UnknownBackend
+from .dialogue import let_the_system_wait
 from .pooling import Held, Shared
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def open_connection(alias: str) -> BaseEmailBackend:
         # Without one, a server that stops answering holds a thread for ever.
         backend.timeout = conf.BATCH_DELIVERY_TIMEOUT
     backend.open()
+    if type(backend) is SMTPBackend and backend.connection is not None:  # others may have anything there
+        let_the_system_wait(backend.connection)
     return backend
 
 
@@ -91,14 +94,20 @@ class ConnectionHandler(threading.local):
         self._held[alias] = held
         return held.use()
 
+    def again(self, alias: str) -> BaseEmailBackend | None:
+        """Return the backend that a mail is going by, for one more right behind it; None where another
+        connection is to be used, or another thread is to have this one."""
+        held = self._held.get(alias)
+        return held.use() if held is not None and not held.is_shared and held.may_go_on() else None
+
     def share(self, shared: Shared) -> None:
         """Let this thread share connections with others, where a backend may have few."""
         self._shared = shared
 
     def give_back(self) -> None:
         """Let other threads have the connections that are shared."""
-        for held in list(self._held.values()):
-            if self._shared is not None and held.is_shared:
+        for held in [held for held in self._held.values() if held.is_shared]:
+            if self._shared is not None:
                 self._shared.put(self._held.pop(held.alias))
 
     def is_open(self, alias: str) -> bool:

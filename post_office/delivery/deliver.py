@@ -1,160 +1,38 @@
-"""One attempt as a pipeline: gather, assemble, send, classify, outcome."""
+"""Delivery of one mail in the calling thread, and what an attempt, there or elsewhere, comes to."""
 
 from __future__ import annotations
 
 import logging
 import random
-import smtplib
 import time
 from contextlib import nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 from django.db import InterfaceError, OperationalError, router, transaction
 from django.utils import timezone
 
 from ..conf import conf
 from ..enums import FINISHED, HOLD, STATUS
-from ..models import Attachment, Email, Worker
+from ..models import Email, Worker
 from ..queue import brakes, claims, environment, liveness, outcomes, tallies
 from ..queue.outcomes import Failed, Outcome, Released, Report, Retry, Sent
 from ..rendering.keeping import keep_as_sent
-from ..rendering.message import BuiltMessage, Parts, assemble, gather
+from ..rendering.message import assemble, gather
 from . import recipients, smtp
-from .classify import classify_content, classify_opening, classify_refusal, classify_sending, longest_wait
-from .connections import alias_of, connections, sends_by_envelope, wants_message_id
-from .faults import Fault, Kind, NotAccepted, reclassified
+from .attempts import Job, attempt, prepare, send_messages, transmit
+from .classify import longest_wait
+from .connections import alias_of, connections, wants_message_id
+from .faults import Fault, Kind
 from .pacing import is_within_limits
 from .policies import last_moment, retry_policy
-from .receipts import Receipt, provider_id
+from .receipts import Receipt
 from .routes import Way, find_way, slow
 
 logger = logging.getLogger("post_office")
 
-# The message that this thread is handing to a backend, so that the queue's own backend knows it again.
-in_delivery: ContextVar[EmailMessage | None] = ContextVar("post_office_in_delivery", default=None)
-
 SETTLE_AGAIN = 0.5  # seconds between tries to write an outcome
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A mail on its way to a sending thread, with all that it needs from the database.
-
-    `turn` is the moment of the monotonic clock at which it may begin; None for any.
-    """
-
-    email: Email
-    alias: str
-    parts: Parts
-    turn: float | None = None
-
-
-def prepare(email: Email, alias: str, attachments: list[Attachment] | None = None) -> Job | Fault:
-    """Gather what an attempt by this backend needs; on the thread that may use the database.
-
-    `attachments` are those of the mail, where they are known already. A fault of the database is
-    nobody's attempt, and raised.
-    """
-    try:
-        return Job(email=email, alias=alias, parts=gather(email, attachments))
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as exception:  # whatever a template raises is this mail's fault alone
-        return _logged(email, classify_content(exception), exception)
-
-
-def attempt(job: Job, connection: BaseEmailBackend | None = None) -> Receipt | Fault:
-    """Send one prepared mail. Uses no database.
-
-    Args:
-        connection: An open backend to use instead of this thread's own.
-    """
-    was_open = connection is None and connections.is_open(job.alias)
-    result = _attempt_once(job, connection)
-    if was_open and isinstance(result, Fault) and result.was_interrupted:
-        # Servers close connections that were idle, or used often enough. That is no fault of this mail,
-        # and the next connection is a new one.
-        return _attempt_once(job, connection)
-    return result
-
-
-def _attempt_once(job: Job, connection: BaseEmailBackend | None) -> Receipt | Fault:
-    try:
-        backend = connection or connections[job.alias]
-    except Exception as exception:
-        return _logged(job.email, classify_opening(exception), exception)
-    try:
-        message = _addressed(assemble(job.parts, with_message_id=wants_message_id(backend)), job, backend)
-        if not message.recipients():
-            return Receipt()
-        letter = smtp.letter(message, backend) if smtp.hears_each_answer(backend) else None
-    except Exception as exception:
-        return _logged(job.email, classify_content(exception), exception)
-    try:
-        return _heard_again(send(message, backend, letter), job.email)
-    except Exception as exception:
-        fault = _logged(job.email, classify_sending(exception), exception)
-        if connection is None and not fault.connection_is_usable:
-            connections.discard(job.alias)
-        return fault
-
-
-def _heard_again(receipt: Receipt, email: Email) -> Receipt:
-    """Let the project say what the refusals of single recipients mean."""
-    if not receipt.refused:
-        return receipt
-    refused = {
-        mailbox: reclassified(
-            smtplib.SMTPRecipientsRefused({mailbox: (fault.code or 0, (fault.answer or "").encode())}),
-            fault,
-            email,
-        )
-        for mailbox, fault in receipt.refused.items()
-    }
-    return replace(receipt, refused=refused)
-
-
-def _addressed(message: BuiltMessage, job: Job, backend: BaseEmailBackend) -> BuiltMessage:
-    """Return a message without the recipients that are not to be asked again."""
-    if job.email.answers and (done := recipients.done_with(job.email.answers)):
-        if sends_by_envelope(backend):
-            message.leave_out(done)
-        else:
-            message.take_out(done)
-    return message
-
-
-def send(message: EmailMessage, backend: BaseEmailBackend, letter: smtp.Letter | None = None) -> Receipt:
-    """Hand one message to a backend. Raises what the backend raises, and `NotAccepted`.
-
-    Args:
-        letter: The same message, for a backend that hears each answer.
-    """
-    if letter is not None:
-        return _transmit(letter, cast(SMTPBackend, backend))
-    token = in_delivery.set(message)
-    try:
-        accepted = backend.send_messages([message])
-    finally:
-        in_delivery.reset(token)
-    # Django's contract is the number sent; many backends return nothing, which says nothing.
-    if accepted == 0:
-        raise NotAccepted("The backend reports that it sent no message.")
-    return Receipt(provider_id=provider_id(message))
-
-
-def _transmit(letter: smtp.Letter, backend: SMTPBackend) -> Receipt:
-    refusals = smtp.transmit(letter, backend)
-    return Receipt(
-        accepted=tuple(mailbox for mailbox, _ in letter.recipients if mailbox not in refusals),
-        refused={mailbox: classify_refusal(mailbox, refusal) for mailbox, refusal in refusals.items()},
-    )
 
 
 def outcome(
@@ -289,11 +167,8 @@ def _send_without_record(email: Email, connection: BaseEmailBackend | None) -> i
     backend = connection or connections[alias_of(email)]
     message = assemble(gather(email), with_message_id=wants_message_id(backend))
     if message.recipients():
-        send(message, backend, smtp.letter(message, backend) if smtp.hears_each_answer(backend) else None)
+        if smtp.hears_each_answer(backend):
+            transmit(smtp.letter(message, backend), backend)
+        else:
+            send_messages(message, backend)
     return STATUS.sent
-
-
-def _logged(email: Email, fault: Fault, exception: Exception) -> Fault:
-    fault = reclassified(exception, fault, email)
-    logger.debug("Email %s: %s fault", email.pk, fault.kind.value, exc_info=exception)
-    return fault

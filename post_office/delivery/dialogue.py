@@ -1,14 +1,18 @@
 """What is said to an SMTP server before the content of a mail, and what it answers.
 
 A server that offers PIPELINING (RFC 2920) hears many commands at once, and its answers are read
-together: two round trips make a mail, however many recipients it has. Any other hears the next
-command when it has answered the last.
+together: two round trips make a mail, however many recipients it has, and one where the first group
+goes with the content of the mail before. Any other hears the next command when it has answered the last.
 """
 
 from __future__ import annotations
 
 import re
 import smtplib
+import socket
+import struct
+import sys
+import time
 from collections.abc import Iterator, Sequence
 
 Reply = tuple[int, bytes]
@@ -54,11 +58,15 @@ class Dialogue:
             SMTPServerDisconnected: There is none, or none that could be understood.
         """
         if not self._unheard:
-            group = next(self._groups)
-            self.server.send(b"".join(group))
-            self._unheard = len(group)
+            self.server.send(self.say())
         self._unheard -= 1
         return reply(self.server)
+
+    def say(self) -> bytes:
+        """Return the next commands, for a caller who says them; the next replies are then to these."""
+        group = next(self._groups)
+        self._unheard = len(group)
+        return b"".join(group)
 
     def hear_out(self) -> list[Reply]:
         """Return the replies to what was said already. What was not is never said."""
@@ -71,14 +79,51 @@ def reply(server: smtplib.SMTP) -> Reply:
     Raises:
         SMTPServerDisconnected: The connection is closed, at least now.
     """
+    began = time.monotonic()
     try:
         code, answer = server.getreply()
     except smtplib.SMTPResponseException as fault:
         raise smtplib.SMTPServerDisconnected(f"the answer has no end: {fault}") from fault
+    except smtplib.SMTPServerDisconnected as fault:
+        # To the system that waits, see below, this is the same as the end of a connection.
+        if server.timeout and time.monotonic() - began >= server.timeout:
+            raise smtplib.SMTPServerDisconnected(f"timed out after {server.timeout:g} seconds") from fault
+        raise
     if code < 200:
         server.close()
         raise smtplib.SMTPServerDisconnected(f"the answer cannot be understood: {answer!r}")
     return code, answer
+
+
+def say(server: smtplib.SMTP, said: bytes) -> int:
+    """Say this. Returns how many of the bytes were on their way when the connection broke, else all of
+    them."""
+    sock, done = server.sock, 0
+    if sock is None:
+        return 0
+    try:
+        with memoryview(said) as rest:
+            while done < len(rest):
+                done += sock.send(rest[done:])
+    except OSError:
+        pass
+    return done
+
+
+def let_the_system_wait(server: smtplib.SMTP) -> None:
+    """Leave the time limit of a connection to the operating system, where the connection is a plain socket.
+
+    Python keeps it by asking, before each read and write, whether that is possible now: with many threads, to
+    be called back twice as often takes longer than what there is to do.
+    """
+    sock, limit = server.sock, server.timeout
+    if type(sock) is not socket.socket or not limit or sys.platform == "win32":  # which counts otherwise
+        return
+    seconds, rest = divmod(limit, 1)
+    timeval = struct.pack("ll", int(seconds), int(rest * 1_000_000))
+    for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, direction, timeval)
+    sock.settimeout(None)
 
 
 def _groups(commands: Sequence[bytes]) -> Iterator[list[bytes]]:

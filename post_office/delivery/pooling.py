@@ -53,8 +53,13 @@ class Held:
 
     def is_fit(self) -> bool:
         """Return whether it may be used for one more mail."""
+        return self.may_go_on() and self._stands()
+
+    def may_go_on(self) -> bool:
+        """Return whether it may be used for one more mail while it is in use; nothing is asked of the
+        server."""
         is_used_up = self.most_mails is not None and self.mails >= self.most_mails
-        return not is_used_up and not self.is_too_old() and self._stands()
+        return not is_used_up and not self.is_too_old()
 
     def is_too_old(self) -> bool:
         """Return whether it is to be closed even if no mail comes."""
@@ -92,10 +97,14 @@ class Shared:
         self._changed = threading.Condition()
         self._in_use: Counter[str] = Counter()
         self._idle: dict[str, list[Held]] = {}
+        # By alias, how many there may be; looked up once.
+        self._most: dict[str, int | None] = {}
 
     def enter(self, alias: str, wait: float | None) -> bool:
         """Take the right to use one connection; returns False where there is none within some seconds."""
-        most = option(alias, "MAX_CONNECTIONS")
+        if alias not in self._most:
+            self._most[alias] = option(alias, "MAX_CONNECTIONS")
+        most = self._most[alias]
         if most is None:
             return True
         with self._changed:
@@ -106,7 +115,7 @@ class Shared:
 
     def leave(self, alias: str) -> None:
         """Give the right back, where there is one to be given."""
-        if not self._in_use[alias]:
+        if self._most[alias] is None:
             return
         with self._changed:
             self._in_use[alias] -= 1

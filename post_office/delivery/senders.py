@@ -17,9 +17,10 @@ from django.db import connections as databases
 
 from ..models import Email
 from ..queue.outcomes import Released
+from .attempts import Job
 from .classify import unexpected
 from .connections import connections
-from .deliver import Job
+from .courier import Courier
 from .faults import Fault
 from .pooling import Shared
 from .receipts import Receipt
@@ -37,10 +38,10 @@ class Senders:
 
     Args:
         threads: How many.
-        send: Sends one prepared mail, on a sending thread.
+        send: Sends one prepared mail, on a sending thread, by the courier of that thread.
     """
 
-    def __init__(self, threads: int, send: Callable[[Job], Result]) -> None:
+    def __init__(self, threads: int, send: Callable[[Job, Courier], Result]) -> None:
         self._send = send
         self._todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._turns: Turns[Job] = Turns(self._todo.put)
@@ -113,6 +114,19 @@ class Senders:
         self._shared.close()
         yield from self.results()
 
+    def _work(self) -> None:
+        connections.share(self._shared)
+        upcoming: deque[Job] = deque()
+        courier = Courier(lambda: self._look_ahead(upcoming))
+        try:
+            while (job := upcoming.popleft() if upcoming else self._next()) is not None:
+                self._do(job, courier)
+        finally:
+            courier.abandon()
+            connections.close()
+            # A storage may keep its files in the database.
+            databases.close_all()
+
     def _next(self) -> Job | None:
         while True:
             try:
@@ -120,13 +134,27 @@ class Senders:
             except queue.Empty:
                 connections.close_old()
 
-    def _do(self, job: Job) -> None:
+    def _look_ahead(self, upcoming: deque[Job]) -> Job | None:
+        """Take a job before its time, where there are enough that no thread will be idle for that."""
+        if self._todo.qsize() <= len(self._threads) or self._finishing:
+            return None
+        try:
+            job = self._todo.get_nowait()
+        except queue.Empty:
+            return None
+        if job is None:  # the word to end is for whoever is idle
+            self._todo.put(None)
+            return None
+        upcoming.append(job)
+        return job
+
+    def _do(self, job: Job, courier: Courier) -> None:
         # A thread that waited for its turn at a backend would keep the mail of others from going.
         if not self._shared.enter(job.alias, wait=None if self._finishing else TURN):
             self._todo.put(job)
             return
         try:
-            result = self._try(job)
+            result = self._try(job, courier)
             connections.give_back()
         finally:
             self._shared.leave(job.alias)
@@ -135,21 +163,12 @@ class Senders:
         if len(self._done) >= self._wanted or isinstance(result, Fault):
             self._bell.put(None)
 
-    def _try(self, job: Job) -> Result:
+    def _try(self, job: Job, courier: Courier) -> Result:
         """Send, and hand something back whatever happens: a mail without an outcome would be waited
         for without end."""
         try:
-            return self._send(job)
+            return self._send(job, courier)
         except BaseException as exception:  # as of gevent or asyncio
+            courier.abandon()
             connections.close()
             return unexpected(exception)
-
-    def _work(self) -> None:
-        connections.share(self._shared)
-        try:
-            while (job := self._next()) is not None:
-                self._do(job)
-        finally:
-            connections.close()
-            # A storage may keep its files in the database.
-            databases.close_all()

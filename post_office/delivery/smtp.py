@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -21,7 +21,7 @@ from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
 
 from ..addresses import bare_address
 from ..rendering.serialise import serialise
-from .dialogue import DATA, Dialogue, mail_from, rcpt_to, reply
+from .dialogue import DATA, Dialogue, mail_from, rcpt_to, reply, say
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -34,6 +34,15 @@ DOT = b".\r\n"
 
 # What a server said of the recipients that it refused: {mailbox: (code, text)}.
 Refusals = dict[str, tuple[int, bytes]]
+
+# What is said right behind a mail's content: the beginning of the next mail. It is asked for when the server
+# wants the content.
+Behind = Callable[[smtplib.SMTP], bytes]
+
+
+def nothing(server: smtplib.SMTP) -> bytes:
+    """Say nothing behind a mail."""
+    return b""
 
 
 class Interrupted(smtplib.SMTPServerDisconnected):
@@ -69,31 +78,53 @@ def hears_each_answer(backend: BaseEmailBackend) -> TypeIs[SMTPBackend]:
 
 def letter(message: EmailMessage, backend: SMTPBackend) -> Letter:
     """Return what Django's backend would send. Raises ValueError for an address that it refuses."""
-    sender, recipients = serialise.envelope(message, backend)
+    sender, recipients, content = serialise.with_envelope(message, backend)
     known = [bare_address(str(mailbox)) for mailbox in message.recipients()]
-    return Letter(
-        sender=sender, recipients=list(zip(known, recipients, strict=True)), content=serialise(message)
-    )
+    return Letter(sender=sender, recipients=list(zip(known, recipients, strict=True)), content=content)
 
 
-def transmit(letter: Letter, backend: SMTPBackend) -> Refusals:
+def transmit(
+    letter: Letter, backend: SMTPBackend, behind: Behind = nothing, *, begun: Dialogue | None = None
+) -> Refusals:
     """Hand one mail to the server. Returns the recipients that it refused while it took the others.
 
     After a refusal the connection is ready for the next mail, but for answer 421.
+
+    Args:
+        behind: Begins the next mail, over a connection that stays open.
+        begun: Where this mail was begun behind another: what was said of it.
 
     Raises:
         SMTPSenderRefused, SMTPRecipientsRefused, SMTPDataError: The server took it for nobody.
         Interrupted: Neither did it here.
         Unanswered: That is not known.
     """
+    stays_open = backend.connection is not None
     with _open(backend) as server:
         try:
-            refused = _envelope(server, letter)
-            _content(server, letter.content)
+            refused = _envelope(begun or opening(letter, server), letter)
+            next_mail = behind(server) if stays_open else b""
+            _content(server, letter.content, next_mail)
         except smtplib.SMTPServerDisconnected as fault:
             raise Interrupted(fault) from fault
-        _acceptance(server)
+        _acceptance(server, is_last=not next_mail)
     return refused
+
+
+def opening(letter: Letter, server: smtplib.SMTP) -> Dialogue:
+    """Return the dialogue that leads to the content of a mail, of which nothing is said yet.
+
+    Raises ValueError for an address that cannot be said.
+    """
+    server.ehlo_or_helo_if_needed()
+    recipients = [rcpt_to(address) for _, address in letter.recipients]
+    return Dialogue(server, [mail_from(server, letter.sender, len(letter.content)), *recipients, DATA])
+
+
+def abandon(dialogue: Dialogue) -> None:
+    """Leave a mail that was begun and is not to go. A server that waits for content can only be hung up
+    on."""
+    dialogue.server.close()
 
 
 @contextmanager
@@ -116,11 +147,8 @@ def close(backend: BaseEmailBackend) -> None:
         logger.debug("Closing a connection failed: %s", fault)
 
 
-def _envelope(server: smtplib.SMTP, letter: Letter) -> Refusals:
+def _envelope(dialogue: Dialogue, letter: Letter) -> Refusals:
     """Say whom the mail is from and for, until the server wants its content."""
-    server.ehlo_or_helo_if_needed()
-    recipients = [rcpt_to(address) for _, address in letter.recipients]
-    dialogue = Dialogue(server, [mail_from(server, letter.sender, len(letter.content)), *recipients, DATA])
     code, answer = dialogue.hear()
     if not _is_success(code):
         _give_up(dialogue, smtplib.SMTPSenderRefused(code, answer, letter.sender), code)
@@ -143,24 +171,32 @@ def _envelope(server: smtplib.SMTP, letter: Letter) -> Refusals:
     return {mailbox: refusal for mailbox, refusal in refused.items() if mailbox not in accepted}
 
 
-def _content(server: smtplib.SMTP, content: bytes) -> None:
-    """Send the bytes with the dot that ends them (RFC 5321, section 4.5.2).
+def _content(server: smtplib.SMTP, content: bytes, next_mail: bytes) -> None:
+    """Send the bytes with the dot that ends them (RFC 5321, section 4.5.2), and the beginning of the next
+    mail.
 
-    What fails here has not reached the server: the dot is in the last bytes that are sent.
+    Raises SMTPServerDisconnected where the dot cannot have reached the server. What fails behind it is for
+    the server's answer to tell.
     """
     if content.startswith(b".") or b"\n." in content:
         content = re.sub(rb"(?m)^\.", b"..", content)
-    server.send(content + (DOT if content.endswith(b"\r\n") else b"\r\n" + DOT))
+    mail = content + (DOT if content.endswith(b"\r\n") else b"\r\n" + DOT)
+    if say(server, mail + next_mail) < len(mail):
+        server.close()
+        raise smtplib.SMTPServerDisconnected("it did not take all of it")
 
 
-def _acceptance(server: smtplib.SMTP) -> None:
+def _acceptance(server: smtplib.SMTP, *, is_last: bool) -> None:
     try:
         code, answer = reply(server)
     except smtplib.SMTPException as fault:
         server.close()
         raise Unanswered(fault) from fault
     if code >= 400:
-        _give_up(Dialogue(server, []), smtplib.SMTPDataError(code, answer), code)
+        refusal = smtplib.SMTPDataError(code, answer)
+        if is_last or code == SERVICE_CLOSES:
+            _give_up(Dialogue(server, []), refusal, code)
+        raise refusal  # the next mail is on its way
     if not _is_success(code):
         server.close()
         raise Unanswered(f"it answered {code}")

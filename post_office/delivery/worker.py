@@ -27,9 +27,11 @@ from ..queue import claims, liveness, tallies
 from ..queue.lanes import PRIORITIES
 from ..queue.outcomes import Outcome, Released, Settled
 from ..rendering import attachments
+from .attempts import Job, prepare
 from .classify import Fault, Kind
 from .connections import alias_of
-from .deliver import Job, attempt, outcome, prepare
+from .courier import Courier
+from .deliver import outcome
 from .line import READY, Line
 from .outage import PASSING, Outage, in_one_line
 from .pacing import URGENT, Pacer
@@ -184,10 +186,10 @@ class WorkerLoop:
         # What only waits for its turn must not keep us from mail that can go.
         to_send = self._held - len(self._unsettled) - self._senders.waiting
         window = self._window()
-        if self._ready or to_send >= window or self._held >= self._claim_below:
+        if to_send >= window or self._held >= self._claim_below:
             return False
         # Much at a time; but no thread is to wait for that.
-        if to_send >= max(self.threads, window / 4):
+        if len(self._ready) + len(self._claimed) >= SETTLE_AT or to_send >= max(self.threads, window * 3 / 4):
             return False
         room = window - to_send
         got = self._claim(room)
@@ -294,12 +296,13 @@ class WorkerLoop:
             self._routes.abandon_probe(email)
             self._note(email, job)
 
-    def _send(self, job: Job) -> Result:
+    def _send(self, job: Job, courier: Courier) -> Result:
         """Send one mail; on a sending thread."""
         may_begin = self._pulse.is_trusted and self._routes.may_begin(job.email, job.alias)
         if self.stopping or not may_begin:
+            courier.abandon()
             return Released(backend=job.alias)
-        return attempt(job)
+        return courier.attempt(job)
 
     def _collect(self) -> None:
         """Take in what the threads have done, when it is enough to be worth it."""

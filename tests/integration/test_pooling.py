@@ -12,8 +12,8 @@ import pytest
 
 from post_office import mail
 from post_office.delivery import senders
+from post_office.delivery.attempts import Job, prepare
 from post_office.delivery.connections import connections
-from post_office.delivery.deliver import Job, attempt, prepare
 from post_office.delivery.pooling import ASK_AFTER, Held, Shared
 from post_office.delivery.receipts import Receipt
 from post_office.delivery.senders import Senders
@@ -179,7 +179,7 @@ def test_a_worker_with_nothing_to_do_closes_its_connections_in_time(
     monkeypatch.setattr(senders, "LOOK_AT_IDLE", 0.01)
     backend(IDLE_TIMEOUT=timedelta(seconds=0.05), **options)
     (email,) = queue(1)
-    threads = Senders(1, attempt)
+    threads = Senders(1, lambda job, courier: courier.attempt(job))
     job = prepare(email, "default")
     assert isinstance(job, Job)
     threads.give(job)

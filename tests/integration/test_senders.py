@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from post_office.delivery.deliver import Job
+from post_office.delivery.attempts import Job
+from post_office.delivery.courier import Courier
 from post_office.delivery.faults import Fault, Kind
 from post_office.delivery.receipts import Receipt
 from post_office.delivery.senders import Result, Senders
@@ -32,7 +33,7 @@ def begin(hold: threading.Event) -> Iterator[Callable[..., Senders]]:
     started: list[Senders] = []
 
     def begin(*numbers: int, result: Result = TOOK_IT) -> Senders:
-        def send(job: Job) -> Result:
+        def send(job: Job, courier: Courier) -> Result:
             if job.email.pk % 2 == 0:
                 hold.wait(PATIENCE)
             return result

@@ -53,24 +53,20 @@ class Serialiser:
 
         Raises whatever Django raises for a message that it cannot build.
         """
-        if _is_usual(message) and (dialect := self.dialect()):
-            try:
-                return written(message, dialect)
-            except Exception as fault:  # Django raises it again, or knows what to make of it
-                logger.debug("A message is left to Django: %r", fault)
-        return built_bytes(message)
+        return _serialised(message, self.dialect())
 
-    def envelope(self, message: EmailMessage, backend: SMTPBackend) -> tuple[str, list[str]]:
-        """Return sender and recipients as this backend hands them to smtplib.
+    def with_envelope(self, message: EmailMessage, backend: SMTPBackend) -> tuple[str, list[str], bytes]:
+        """Return sender and recipients as this backend hands them to smtplib, and the bytes.
 
         Raises ValueError for an address that it refuses.
         """
+        dialect = self.dialect()
         is_usual = type(backend) is SMTPBackend and "prep_address" not in vars(backend)
-        address = known_address if is_usual and self.dialect() else smtp_address
+        address = known_address if is_usual and dialect else smtp_address
         encoding = message.encoding or settings.DEFAULT_CHARSET
         mailboxes = [message.from_email, *message.recipients()]
         sender, *recipients = [address(mailbox, encoding, backend) for mailbox in mailboxes]
-        return sender, recipients
+        return sender, recipients, _serialised(message, dialect)
 
     def dialect(self) -> Dialect | None:
         """Return what messages are written in, or None where Django is to do all of it.
@@ -87,6 +83,15 @@ class Serialiser:
 
 
 serialise = Serialiser()
+
+
+def _serialised(message: EmailMessage, dialect: Dialect | None) -> bytes:
+    if dialect and _is_usual(message):
+        try:
+            return written(message, dialect)
+        except Exception as fault:  # Django raises it again, or knows what to make of it
+            logger.debug("A message is left to Django: %r", fault)
+    return built_bytes(message)
 
 
 def _verified_dialect() -> Dialect | None:

@@ -48,6 +48,11 @@ class Outage:
         """Whether the database failed a moment ago, and is not to be asked again yet."""
         return time.monotonic() < self._rests_until
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the database has not done what we ask since it failed."""
+        return self._since is not None
+
     def is_over(self) -> None:
         """Take note that the database does what we ask."""
         self._since = None

@@ -120,6 +120,8 @@ class WorkerLoop:
 
     def _step(self) -> bool:
         """Do whatever can be done now, wait a little for threads; returns False at the end."""
+        if self._outage.lasts:
+            self._settle_if_due()  # what servers took, before the database is asked for anything else
         self._beat_if_due()
         if not self.stopping and self.should_stop():
             self._stop()

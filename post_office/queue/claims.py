@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import takewhile
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -22,7 +23,7 @@ from ..enums import HOLD
 from ..models import Attachment, Email, EmailTemplate, Worker
 from ..querysets import EmailQuerySet
 from . import liveness, outcomes, statements
-from .lanes import PRIORITIES, Lane, lanes, occupied
+from .lanes import PRIORITIES, Lane, any_occupied, lanes, occupied
 
 # As long as claims get all that they ask for, they ask only every so many seconds in which lanes there is
 # mail. A long queue is claimed for less so, and urgent mail comes so much later.
@@ -117,7 +118,7 @@ class Claimer:
         # No backend is always first among its equals.
         self._turn = (self._turn + 1) % max(len(aliases), 1)
         in_turn = [*aliases[self._turn :], *aliases[: self._turn]]
-        if self._known and self.clock() < self._look_at:
+        if self._known and self.clock() < self._look_at and not self._something_urgent_is_due(aliases, now):
             take = self._take_at_once if statements.can_take() else self._take_from
             yield from (
                 partial(take, lane) for lane in lanes(in_turn, self.priorities) if lane in self._known
@@ -126,6 +127,12 @@ class Claimer:
         found = list(occupied(in_turn, now, self.priorities))
         self._known = frozenset(found)
         yield from (partial(self._take_from, lane) for lane in found)
+
+    def _something_urgent_is_due(self, aliases: Sequence[str], now: datetime) -> bool:
+        """Return whether there is mail that goes before all that is known of."""
+        known = {lane.priority for lane in self._known}
+        before = takewhile(lambda priority: priority not in known, self.priorities)
+        return any_occupied(aliases, [number for number in before if number is not None], now)
 
     def _take_from(self, lane: Lane, limit: int, now: datetime) -> list[Email]:
         return self._take(partial(statements.first_of_lane, lane), limit, now)

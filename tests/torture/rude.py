@@ -128,7 +128,8 @@ def check_one(each: Expected, row: Email, times: list[int], logs: list[Log], ser
         times: How often each recipient got it that was not refused for good.
     """
     unanswered = server.unanswered[str(row.message_id)]
-    nobody_knows = unanswered + server.untaken[str(row.message_id)]
+    unread = sum(server.unread[address(reader)] for reader in each.readers)
+    nobody_knows = unanswered + server.untaken[str(row.message_id)] + unread
     broken_off = sum(server.broken_off[address(reader)] for reader in each.readers)
     check_attempts(each, row, logs, broken_off)
     assert row.worker_id is None

@@ -35,6 +35,7 @@ class RudeServer(SMTPServer):
         unanswered: By Message-ID, how often it took a mail, and the client may not have heard of it.
         untaken: How often it had a mail, did not take it and did not say so.
         broken_off: By recipient, how often it broke off or fell silent in a mail to this one.
+        unread: By recipient, how often it went away when it may have had all of a mail, and not looked at it.
     """
 
     def __init__(self) -> None:
@@ -43,18 +44,23 @@ class RudeServer(SMTPServer):
         self.unanswered: Counter[str] = Counter()
         self.untaken: Counter[str] = Counter()
         self.broken_off: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
         self._mails = 0
         self._numbers: dict[Envelope, int] = {}
         self._refused_once: set[str] = set()
-        # By connection, the recipients of the mail that is being sent over it, and the last mail taken.
+        # By connection, the recipients of the mail that is being sent over it; the last mail taken, whose
+        # answer the client may not have heard; and whether another was begun since, as that may come behind
+        # it.
         self._asked: dict[asyncio.BaseTransport, list[str]] = {}
-        self._last: dict[asyncio.BaseTransport, str] = {}
+        self._last: dict[asyncio.BaseTransport, tuple[str, list[str]]] = {}
+        self._begun: set[asyncio.BaseTransport] = set()
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        # It goes on, so it has heard the last answer.
-        self._last.pop(server.transport, None)
+        if server.transport in self._begun:
+            self._last.pop(server.transport, None)
+        self._begun.add(server.transport)
         self._asked[server.transport] = []
         answer = await super().handle_MAIL(server, session, envelope, address, options)
         self._mails += 1
@@ -87,6 +93,8 @@ class RudeServer(SMTPServer):
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         number = self._numbers.pop(envelope)
+        # It was told to go on with this one, behind the answer to the last.
+        self._last.pop(server.transport, None)
         if number % 100 == 75 or server.transport.is_closing():
             heard = message_from_bytes(envelope.original_content or b"")
             self.untaken[heard["Message-ID"]] += 1
@@ -94,7 +102,8 @@ class RudeServer(SMTPServer):
             await self._hang_up(server)
         self._mails_over[server.transport] += 1
         taken = self._record(envelope, session)
-        self._last[server.transport] = taken.message_id
+        self._last[server.transport] = taken.message_id, list(taken.recipients)
+        self._begun.discard(server.transport)
         if number % 100 == 25 or number % 250 == 40:
             self.unanswered[taken.message_id] += 1
             del self._last[server.transport]
@@ -105,10 +114,15 @@ class RudeServer(SMTPServer):
         return "250 OK"
 
     def aborted(self, transport: asyncio.BaseTransport) -> None:
-        # Nobody knows whether the client has heard the last answer.
-        if taken := self._last.pop(transport, None):
+        asked = self._asked.pop(transport, [])
+        self.broken_off.update(asked)
+        if transport in self._last:
+            taken, recipients = self._last.pop(transport)
             self.unanswered[taken] += 1
-        self.broken_off.update(self._asked.pop(transport, []))
+            if asked != recipients:
+                self.broken_off.update(recipients)
+        else:
+            self.unread.update(asked)
 
     def _break_off(self, server: SMTP) -> None:
         self.broken_off.update(self._asked.pop(server.transport, []))

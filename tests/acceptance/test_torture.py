@@ -21,7 +21,8 @@ def test_an_application_that_locks_the_database_for_long_costs_no_outcome(projec
 
 
 def test_dispatchers_go_on_when_their_connections_are_cut(project: Project) -> None:
-    cut.run(project, size=200, times=3)
+    # More between two cuts than the workers have in hand: they must have come back for the next.
+    cut.run(project, size=1000, times=3)
 
 
 def test_a_clock_that_steps_by_an_hour_holds_no_mail(project: Project) -> None:

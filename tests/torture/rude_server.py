@@ -121,7 +121,7 @@ class RudeServer(SMTPServer):
             self.unanswered[taken] += 1
             if asked != recipients:
                 self.broken_off.update(recipients)
-        else:
+        if transport in self._begun:
             self.unread.update(asked)
 
     def _break_off(self, server: SMTP) -> None:

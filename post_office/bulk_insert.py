@@ -7,6 +7,7 @@ PostgreSQL gets the rows by COPY. They are those that `bulk_create` would write.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.db import connections
@@ -52,8 +53,8 @@ def _ready(
         if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
             for email in emails:
                 setattr(email, field.attname, now)
-        values = [getattr(email, field.attname) for email in emails]
-        if field.has_db_default() or any(value is not None for value in values):
+        values = list(map(attrgetter(field.attname), emails))
+        if field.has_db_default() or values.count(None) < len(values):
             names.append(connection.ops.quote_name(str(field.column)))
             columns.append(_prepared(field, values, connection))
     return names, list(zip(*columns, strict=True))
@@ -61,7 +62,8 @@ def _ready(
 
 def _prepared(field: Field[Any, Any], values: list[Any], connection: BaseDatabaseWrapper) -> list[Any]:
     first = values[0]
-    if all(value is first or (type(value) is type(first) and value == first) for value in values):
+    # Equal values may be different to a database, as True and 1 are.
+    if values.count(first) == len(values) and len(set(map(type, values))) == 1:
         return [field.get_db_prep_save(first, connection)] * len(values)
     return [field.get_db_prep_save(value, connection) for value in values]
 

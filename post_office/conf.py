@@ -146,10 +146,17 @@ class PostOfficeSettings:
     CONTEXT_FIELD_CLASS: str = "post_office.fields.ContextJSONField"
 
     def __getattribute__(self, name: str) -> Any:
-        default = super().__getattribute__(name)
-        if not name.isupper():
-            return default
-        return getattr(django_settings, "POST_OFFICE", {}).get(name, default)
+        # Asked several times for each mail, so that a miss costs more than a hit.
+        try:
+            default = _DEFAULTS[name]
+        except KeyError:
+            return super().__getattribute__(name)
+        return getattr(django_settings, "POST_OFFICE", _NOTHING_SAID).get(name, default)
 
+
+_DEFAULTS: Mapping[str, Any] = {
+    name: default for name, default in vars(PostOfficeSettings).items() if name.isupper()
+}
+_NOTHING_SAID: Mapping[str, Any] = {}
 
 conf = PostOfficeSettings()

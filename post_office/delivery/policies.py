@@ -54,7 +54,8 @@ def option(alias: str, key: str) -> Any:
     """Return what is said of a backend under a key; None where nothing is."""
     for entries in (conf.BACKENDS, conf.POLICIES):
         entry = entries.get(alias)
-        if isinstance(entry, Mapping) and key in entry:
+        # The type of most is known at once.
+        if (type(entry) is dict or isinstance(entry, Mapping)) and key in entry:
             return entry[key]
     return None
 

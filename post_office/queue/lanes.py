@@ -33,20 +33,19 @@ class Lane:
     alias: str
     status: int
 
-    def place(self, connection: BaseDatabaseWrapper) -> str:
-        """Return what tells its mail from that of other lanes, in SQL, with a place for its alias.
+    def condition(self, connection: BaseDatabaseWrapper) -> str:
+        """Return what tells its mail that is due and held by nobody, in SQL; for `values`.
 
         Its order is that of the index: by priority, due_at and id. The priority is to be named there although
         it is the same for all: PostgreSQL sorts what IS NULL otherwise.
         """
-        status, alias, priority = map(connection.ops.quote_name, ("status", "backend_alias", "priority"))
+        columns = ("status", "backend_alias", "priority", "due_at", "worker_id")
+        status, alias, priority, due_at, worker = map(connection.ops.quote_name, columns)
         wanted = "IS NULL" if self.priority is None else f"= {self.priority:d}"
-        return f"{status} = {self.status:d} AND {alias} = %s AND {priority} {wanted}"
-
-    def condition(self, connection: BaseDatabaseWrapper) -> str:
-        """Return what is true of its mail that is due and held by nobody, in SQL; for `values`."""
-        due_at, worker = map(connection.ops.quote_name, ("due_at", "worker_id"))
-        return f"{self.place(connection)} AND {due_at} <= %s AND {worker} IS NULL"
+        return (
+            f"{status} = {self.status:d} AND {alias} = %s AND {priority} {wanted} "
+            f"AND {due_at} <= %s AND {worker} IS NULL"
+        )
 
     def values(self, connection: BaseDatabaseWrapper, now: datetime) -> tuple[Any, ...]:
         """Return what stands in the places of `condition`."""
@@ -81,7 +80,8 @@ def any_occupied(aliases: Sequence[str], priorities: Sequence[int], now: datetim
         cursor.execute(
             f"SELECT 1 FROM {Email._meta.db_table} WHERE status IN ({statuses}) "
             f"AND backend_alias IN ({', '.join(['%s'] * len(aliases))}) AND priority IN ({numbers}) "
-            "AND due_at <= %s AND worker_id IS NULL LIMIT 1",
+            # Not by the index of workers, as SQLite would: few mails have one.
+            "AND due_at <= %s AND (worker_id IS NULL) IS TRUE LIMIT 1",
             (*aliases, connection.ops.adapt_datetimefield_value(now)),
         )
         return cursor.fetchone() is not None

@@ -50,8 +50,11 @@ def hold_worker(worker: Worker) -> bool:
 
 
 def can_take() -> bool:
-    """Return whether the database can choose and hold rows by one statement."""
-    return _connection().features.allow_sliced_subqueries_with_in
+    """Return whether there is a shorter way than to read rows and then hold them: PostgreSQL does both by one
+    statement, and SQLite, which reads row by row, lets others write meanwhile."""
+    connection = _connection()
+    is_new = bool(connection.features.can_return_rows_from_bulk_insert)  # so it returns what it updates, too
+    return connection.vendor == "postgresql" or (connection.vendor == "sqlite" and is_new)
 
 
 def take(lane: Lane, limit: int, worker: Worker, now: datetime) -> list[Email] | None:
@@ -64,26 +67,29 @@ def take(lane: Lane, limit: int, worker: Worker, now: datetime) -> list[Email] |
     me, moment = _id(worker, connection), _moment(now, connection)
     first = f"SELECT id FROM {TABLE} WHERE {_first(lane, limit, connection)}"
     careless, values = _careless(lane, connection, now)
-    condition, values = f"{FREE} AND {careless}", (*lane.values(connection, now), *values)
     if connection.vendor == "postgresql":
         # All of it by one statement, which is a transaction by itself. As an array, the first are looked for
         # once, whatever the planner thinks of it.
         emails = _emails(
             f"WITH me AS ({HOLD_WORKER} RETURNING id) UPDATE {TABLE} SET {HELD} "
-            f"WHERE id = ANY (ARRAY ({first})) AND {condition} AND EXISTS (SELECT 1 FROM me) "
+            f"WHERE id = ANY (ARRAY ({first})) AND {FREE} AND {careless} AND EXISTS (SELECT 1 FROM me) "
             f"RETURNING {_columns(connection)}",
-            (me, me, moment, *values),
+            (me, me, moment, *lane.values(connection, now), *values),
         )
         return emails if emails or hold_worker(worker) else None
     with transaction.atomic(using=connection.alias):
-        if not hold_worker(worker):
+        # In one row, as that is what SQLite takes its time for.
+        keys = f"SELECT COALESCE(group_concat(id), '') FROM ({first}) AS found"
+        found = _found(f"{HOLD_WORKER} RETURNING ({keys})", (me, *lane.values(connection, now)))
+        if found is None:
             return None
-        update = f"UPDATE {TABLE} SET {HELD} WHERE id IN ({first}) AND {condition}"
-        if not _changed(update, (me, moment, *values)):
+        pks = _listed(map(int, found.split(","))) if found else ""
+        update = f"UPDATE {TABLE} SET {HELD} WHERE id IN ({pks}) AND {FREE} AND {careless}"
+        if not pks or not _changed(update, (me, moment, *values)):
             return []
     # Only now, as SQLite reads row by row, while others wait to write.
-    mine = f"worker_id = %s AND claimed_at = %s AND {lane.place(connection)}"
-    return _emails(f"SELECT {_columns(connection)} FROM {TABLE} WHERE {mine}", (me, moment, lane.alias))
+    mine = f"id IN ({pks}) AND (worker_id = %s) IS TRUE AND claimed_at = %s"
+    return _emails(f"SELECT {_columns(connection)} FROM {TABLE} WHERE {mine}", (me, moment))
 
 
 def mark_held(pks: Collection[int], worker: Worker, now: datetime) -> int:
@@ -190,6 +196,14 @@ def _moment(moment: datetime, connection: BaseDatabaseWrapper) -> Any:
 
 def _listed(pks: Iterable[int]) -> str:
     return ", ".join([f"{pk:d}" for pk in pks])
+
+
+def _found(statement: str, values: Values) -> Any:
+    """Return the one value that a statement finds; None where it finds nothing."""
+    with _connection().cursor() as cursor:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _emails(statement: str, values: Values) -> list[Email]:

@@ -100,7 +100,6 @@ def test_the_next_claim_of_a_long_queue_asks_the_database_for_less(now: datetime
         first = claimer.claim(3, ALIASES, now)
         looked, asked = asked, []
         second = claimer.claim(3, ALIASES, now)
-    assert len(asked) <= len(looked)
     assert [sum("UNION ALL" in sql for sql in each) for each in (looked, asked)] == [1, 0]
     for email in [*first, *second]:
         assert (email.worker_id, email.claimed_at, email.claims) == (

@@ -125,3 +125,51 @@ def test_migrations_of_the_projects_own_that_lack_ours_are_refused(
 ) -> None:
     settings.MIGRATION_MODULES = {"post_office": module}
     assert [message.id for message in check_migration_modules()] == found
+
+
+def indexes() -> dict[str, str]:
+    """Return the indexes of the tables of emails and of their log, by name, on PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'post_office_%'")
+        return dict(cursor.fetchall())
+
+
+def test_on_postgresql_mail_is_in_no_index_of_what_it_has_not() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Others write to those indexes only whose columns change.")
+    lean = indexes()
+    migrate("0015")
+    before = indexes()
+    migrate()
+    assert indexes() == lean
+    gone = {name for name in before if name not in lean}
+    assert {name.rpartition("_")[2] for name in gone} == {"013a896c", "like"}
+    changed = {name for name in lean if lean[name] != before[name]}
+    assert changed == {
+        f"post_office_email_{what}" for what in ("provider_id", "related", "template_id_417da7da")
+    }
+    for name in changed:
+        assert " WHERE " in lean[name]
+        assert before[name] == lean[name].partition(" WHERE ")[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "index"),
+    [
+        ({"provider_id": "abc"}, "post_office_email_provider_id"),
+        ({"related_type": "shop.order", "related_id": "7"}, "post_office_email_related"),
+        ({"template": 7}, "post_office_email_template_id_417da7da"),
+        # that of the lanes, or of status and id
+        ({"status": STATUS.failed}, "post_office_email_"),
+    ],
+)
+def test_on_postgresql_what_mail_has_is_found_by_its_index(found: dict[str, Any], index: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Only PostgreSQL has these indexes.")
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+    try:
+        assert index in Email.objects.filter(**found).explain()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET enable_seqscan")

@@ -6,6 +6,7 @@ that needs settings or models is imported here until they are there.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ def run_worker(pipe: Connection, orders: Orders) -> None:
     if orders.stderr_level is not None:
         setup_loghandlers(orders.stderr_level)
 
+    # What is loaded by now stays: no collection need look at it again.
+    gc.freeze()
     loop = WorkerLoop(
         log_level=orders.log_level,
         limit=orders.limit,

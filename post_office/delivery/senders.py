@@ -135,8 +135,8 @@ class Senders:
                 connections.close_old()
 
     def _look_ahead(self, upcoming: deque[Job]) -> Job | None:
-        """Take a job before its time, where there are enough that no thread will be idle for that."""
-        if self._todo.qsize() <= len(self._threads) or self._finishing:
+        """Take a job before its time, where there are enough that few threads could be idle for that."""
+        if self._todo.qsize() <= len(self._threads) // 2 or self._finishing:
             return None
         try:
             job = self._todo.get_nowait()

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import smtplib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -99,15 +98,25 @@ def transmit(
         Interrupted: Neither did it here.
         Unanswered: That is not known.
     """
-    stays_open = backend.connection is not None
-    with _open(backend) as server:
+    # As Django does: a connection is for one thread at a time, and one that was not open is closed again.
+    with backend._lock:
+        opened = backend.open()
+        server = cast(smtplib.SMTP, backend.connection)
         try:
-            refused = _envelope(begun or opening(letter, server), letter)
-            next_mail = behind(server) if stays_open else b""
-            _content(server, letter.content, next_mail)
-        except smtplib.SMTPServerDisconnected as fault:
-            raise Interrupted(fault) from fault
-        _acceptance(server, is_last=not next_mail)
+            return _transmit(letter, server, nothing if opened else behind, begun)
+        finally:
+            if opened:
+                close(backend)
+
+
+def _transmit(letter: Letter, server: smtplib.SMTP, behind: Behind, begun: Dialogue | None) -> Refusals:
+    try:
+        refused = _envelope(begun or opening(letter, server), letter)
+        next_mail = behind(server)
+        _content(server, letter.content, next_mail)
+    except smtplib.SMTPServerDisconnected as fault:
+        raise Interrupted(fault) from fault
+    _acceptance(server, is_last=not next_mail)
     return refused
 
 
@@ -122,21 +131,8 @@ def opening(letter: Letter, server: smtplib.SMTP) -> Dialogue:
 
 
 def abandon(dialogue: Dialogue) -> None:
-    """Leave a mail that was begun and is not to go. A server that waits for content can only be hung up
-    on."""
+    """Leave a mail that was begun and is not to go: a server that waits for its content can only be left."""
     dialogue.server.close()
-
-
-@contextmanager
-def _open(backend: SMTPBackend) -> Iterator[smtplib.SMTP]:
-    """Give the connection to one thread; one that was not open is closed again, as Django does."""
-    with backend._lock:
-        opened = backend.open()
-        try:
-            yield cast(smtplib.SMTP, backend.connection)
-        finally:
-            if opened:
-                close(backend)
 
 
 def close(backend: BaseEmailBackend) -> None:

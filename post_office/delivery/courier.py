@@ -37,7 +37,7 @@ class Courier:
         return finish(begun, self._begin_next) if begun else attempt(job, behind=self._begin_next)
 
     def abandon(self) -> None:
-        """Leave the mail that was begun, if one was: it is not to go now."""
+        """Leave the mail that was begun, if one was: it is not to go now, or not by this thread."""
         if self._begun is not None:
             smtp.abandon(self._begun.dialogue)
             connections.discard(self._begun.job.alias)

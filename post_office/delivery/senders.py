@@ -52,6 +52,8 @@ class Senders:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         # Mails given and not handed back yet.
         self.in_hand = 0
+        # What each thread has taken before its time.
+        self._upcoming: list[deque[Job]] = []
         self._shared = Shared()
         self._finishing = False
         self._threads = [
@@ -92,16 +94,17 @@ class Senders:
             yield self._done.popleft()
 
     def take_back(self) -> list[Email]:
-        """Return the mails that no thread has begun; they are no longer in hand."""
+        """Return the mails of which no server has any content yet; they are no longer in hand."""
         taken = [job.email for job in self._turns.take_back()]
+        for upcoming in self._upcoming:
+            with suppress(IndexError):
+                taken.append(upcoming.popleft().email)
+        with suppress(queue.Empty):
+            while True:
+                # The word to end is said later than this.
+                taken.append(cast(Job, self._todo.get_nowait()).email)
         self.in_hand -= len(taken)
-        while True:
-            try:
-                job = cast(Job, self._todo.get_nowait())  # the word to end is said later than this
-            except queue.Empty:
-                return taken
-            self.in_hand -= 1
-            taken.append(job.email)
+        return taken
 
     def finish(self) -> Iterator[tuple[Email, Result]]:
         """End the threads when they have done what was given to them; yield the last results."""
@@ -117,9 +120,10 @@ class Senders:
     def _work(self) -> None:
         connections.share(self._shared)
         upcoming: deque[Job] = deque()
+        self._upcoming.append(upcoming)
         courier = Courier(lambda: self._look_ahead(upcoming))
         try:
-            while (job := upcoming.popleft() if upcoming else self._next()) is not None:
+            while (job := self._next(upcoming, courier)) is not None:
                 self._do(job, courier)
         finally:
             courier.abandon()
@@ -127,7 +131,11 @@ class Senders:
             # A storage may keep its files in the database.
             databases.close_all()
 
-    def _next(self) -> Job | None:
+    def _next(self, upcoming: deque[Job], courier: Courier) -> Job | None:
+        with suppress(IndexError):
+            return upcoming.popleft()
+        # Where one was begun, it was taken back.
+        courier.abandon()
         while True:
             try:
                 return self._todo.get(timeout=LOOK_AT_IDLE)

@@ -21,7 +21,7 @@ from django.utils import translation
 
 from . import arguments
 from .addresses import is_mailbox
-from .aliases import default_alias, validate_alias
+from .aliases import validate_alias
 from .compat import check_mailbox
 from .conf import conf
 from .delivery import policies
@@ -119,7 +119,7 @@ def of_message(message: EmailMessage, *, priority: int | str | None = None, back
         status=STATUS.queued,
         message_id=taken.message_id or new_message_id(),
         backend_alias=alias,
-        on_unknown=policies.on_unknown(alias or default_alias()),
+        on_unknown=policies.on_unknown(alias),
     )
     email.full_clean(validate_unique=False, validate_constraints=False)
     return Draft(email=email, uploads=taken.uploads)
@@ -172,7 +172,7 @@ def addressed(
         message_id=_message_id_in(valid_headers) or new_message_id(),
         backend_alias=alias,
         max_retries=arguments.retries_of(max_retries),
-        on_unknown=arguments.policy_of(on_unknown) or policies.on_unknown(alias or default_alias()),
+        on_unknown=arguments.policy_of(on_unknown) or policies.on_unknown(alias),
         tags=arguments.tags_of(tags),
         metadata=arguments.metadata_of(metadata),
         idempotency_key=arguments.key_of(idempotency_key),

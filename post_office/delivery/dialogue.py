@@ -86,8 +86,9 @@ def reply(server: smtplib.SMTP) -> Reply:
         raise smtplib.SMTPServerDisconnected(f"the answer has no end: {fault}") from fault
     except smtplib.SMTPServerDisconnected as fault:
         # To the system that waits, see below, this is the same as the end of a connection.
-        if server.timeout and time.monotonic() - began >= server.timeout:
-            raise smtplib.SMTPServerDisconnected(f"timed out after {server.timeout:g} seconds") from fault
+        limit = _time_limit(server)
+        if limit and time.monotonic() - began >= limit:
+            raise smtplib.SMTPServerDisconnected(f"timed out after {limit:g} seconds") from fault
         raise
     if code < 200:
         server.close()
@@ -116,7 +117,7 @@ def let_the_system_wait(server: smtplib.SMTP) -> None:
     Python keeps it by asking, before each read and write, whether that is possible now: with many threads, to
     be called back twice as often takes longer than what there is to do.
     """
-    sock, limit = server.sock, server.timeout
+    sock, limit = server.sock, _time_limit(server)
     if type(sock) is not socket.socket or not limit or sys.platform == "win32":  # which counts otherwise
         return
     seconds, rest = divmod(limit, 1)
@@ -124,6 +125,13 @@ def let_the_system_wait(server: smtplib.SMTP) -> None:
     for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         sock.setsockopt(socket.SOL_SOCKET, direction, timeval)
     sock.settimeout(None)
+
+
+def _time_limit(server: smtplib.SMTP) -> float | None:
+    """Return for how many seconds it may be waited for; None for no limit, or that of all of Python's
+    sockets."""
+    limit: object = server.timeout
+    return limit if isinstance(limit, (int, float)) else None
 
 
 def _groups(commands: Sequence[bytes]) -> Iterator[list[bytes]]:

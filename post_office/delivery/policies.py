@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import ages
+from ..aliases import default_alias
 from ..conf import conf
 from ..enums import UNKNOWN_POLICIES
 from ..exceptions import InvalidRate
@@ -73,9 +74,21 @@ def mistakes() -> Iterator[str]:
                     yield f"{place}[{key!r}]: {value!r} {wrong}."
 
 
-def on_unknown(alias: str) -> str:
-    """Return what becomes of mail of a backend when its delivery is unknown."""
-    return str(option(alias, "UNKNOWN") or conf.UNKNOWN)
+def on_unknown(stored: str) -> str:
+    """Return what becomes of mail when its delivery is unknown, by what it has as its alias: "" for none."""
+    if not _is_said("UNKNOWN"):  # by hardly any project, and this is asked for each mail
+        return conf.UNKNOWN
+    return str(option(stored or default_alias(), "UNKNOWN") or conf.UNKNOWN)
+
+
+def _is_said(*keys: str) -> bool:
+    """Return whether anything is said of any backend under one of these keys."""
+    entries = (*conf.BACKENDS.values(), *conf.POLICIES.values())
+    return any(
+        not entry.keys().isdisjoint(keys)
+        for entry in entries
+        if type(entry) is dict or isinstance(entry, Mapping)
+    )
 
 
 def last_moment(email: Email) -> datetime | None:
@@ -100,8 +113,7 @@ def retry_policy(email: Email, alias: str) -> RetryPolicy:
 
 def any_rates() -> bool:
     """Return whether any backend has a rate limit."""
-    entries = (*conf.BACKENDS.values(), *conf.POLICIES.values())
-    return any("RATE" in entry or "DOMAIN_RATE" in entry for entry in entries if isinstance(entry, Mapping))
+    return _is_said("RATE", "DOMAIN_RATE")
 
 
 def rates(alias: str) -> tuple[Rate, ...]:

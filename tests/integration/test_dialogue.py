@@ -5,6 +5,8 @@ import ipaddress
 import logging
 import smtplib
 import ssl
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -367,6 +369,42 @@ def test_a_server_that_falls_silent_is_not_waited_for_without_end(
 
 
 # --- over TLS -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [None, 10, 2.5])
+def test_a_connection_that_ends_is_told_from_one_that_takes_too_long(timeout: float | None) -> None:
+    def script(client: Client) -> None:
+        client.greet()
+        client.hear()
+
+    with ScriptedServer(script) as server:
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        address = {"host": HOST, "port": server.port, "username": "", "password": "", **options}
+        backend = compat.construct_backend(SMTPBackend, "scripted", address)
+        assert isinstance(backend, SMTPBackend)
+        backend.open()
+        dialogue.let_the_system_wait(backend.connection)  # type: ignore[arg-type]
+        with pytest.raises(Interrupted, match="Connection unexpectedly closed"):
+            smtp.transmit(letter(ANN), backend)
+        backend.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Python keeps the time there.")
+def test_the_system_keeps_the_time_of_a_plain_connection() -> None:
+    def script(client: Client) -> None:
+        client.greet()
+        client.hear()
+        assert client.hear() == [""]
+
+    with served(script, timeout=10) as backend:
+        assert backend.connection is not None
+        backend.connection.timeout = 0.25
+        dialogue.let_the_system_wait(backend.connection)
+        assert backend.connection.sock.gettimeout() is None
+        begun = time.monotonic()
+        with pytest.raises(Interrupted, match=r"timed out after 0\.25 seconds"):
+            smtp.transmit(letter(ANN), backend)
+        assert 0.2 < time.monotonic() - begun < 5
 
 
 def test_a_large_mail_goes_over_tls_as_it_is(tmp_path: Path) -> None:

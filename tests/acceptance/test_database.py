@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -62,11 +63,17 @@ def test_outcomes_are_written_after_the_database_was_locked_for_long(
     assert_all_sent(emails)
 
 
-def cut_other_connections() -> int:
-    """End the connections that others have to the test's database. Returns how many there were."""
+def other_connections() -> list[Any]:
+    """Return the connections that others have to the test's database."""
     with connection.cursor() as cursor:
         cursor.execute(OTHER_CONNECTIONS[connection.vendor])
-        others = cursor.fetchall()
+        return list(cursor.fetchall())
+
+
+def cut_other_connections() -> int:
+    """End them. Returns how many there were."""
+    others = other_connections()
+    with connection.cursor() as cursor:
         for other in others:
             cursor.execute(END_CONNECTION[connection.vendor], other)
     return len(others)

@@ -6,7 +6,7 @@ from django.db import connection
 
 from post_office.models import STATUS, Email
 from tests.acceptance.project import Project, assert_all_sent, queue
-from tests.acceptance.test_database import cut_other_connections
+from tests.acceptance.test_database import cut_other_connections, other_connections
 from tests.torture.figures import Figures, Watch
 from tests.torture.keeper import kept
 
@@ -19,6 +19,8 @@ def run(project: Project, size: int = SIZE, times: int = TIMES) -> Figures:
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has no connection that could be cut.")
     server = project.server
+    # So that there is mail left for whoever comes late.
+    server.seconds_per_mail = 0.02
     emails = queue(size)
     cut = 0
     watch = Watch(server)
@@ -26,6 +28,10 @@ def run(project: Project, size: int = SIZE, times: int = TIMES) -> Figures:
         workers = [keeper.workers(run) for run in keeper.runs]
         for number in range(times):
             keeper.wait_for(lambda: len(server.accepted), size * (number + 1) // (times + 2), "mails arrive")
+            # All have come back from the last time.
+            keeper.wait_for(
+                lambda: len(other_connections()), DISPATCHERS * PROCESSES, "workers are connected"
+            )
             cut += cut_other_connections()
         keeper.wait_for(Email.objects.filter(status=STATUS.sent).count, size, "mails are sent")
         figures = watch.figures(emails, f"each mail once; {cut} connections were cut at {times} moments")

@@ -29,7 +29,7 @@ def send_bytes(server: smtplib.SMTP, number: int, ready: bytes) -> None:
 
 def send_message(server: smtplib.SMTP, number: int, ready: bytes) -> None:
     made = message(number).message()
-    if hasattr(made, "policy"):
+    if django.VERSION >= (6, 0):
         data = made.as_bytes(policy=made.policy.clone(linesep="\r\n"))
     else:
         data = made.as_bytes(linesep="\r\n")

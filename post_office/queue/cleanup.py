@@ -18,6 +18,7 @@ from django.db.models.signals import post_delete, pre_delete
 
 from ..models import Addressee, Attachment, Email, Log
 from ..querysets import AttachmentQuerySet, EmailQuerySet
+from . import statements
 
 logger = logging.getLogger("post_office")
 
@@ -74,10 +75,8 @@ def _delete(pks: list[int], using: str) -> None:
         signal.has_listeners(Email) for signal in (pre_delete, post_delete)
     ):
         emails.delete()
-        return
-    for model in ours:
-        model._base_manager.using(using).filter(email__in=pks).delete()
-    emails._raw_delete(using)
+    else:
+        statements.delete(pks, using)
 
 
 def remove_orphaned_attachments(batch_size: int = 1000) -> int:

@@ -1,8 +1,8 @@
 """The statements that run for all mail, written by hand: to have Django put them together takes longer than
 the database needs for them.
 
-For `claims` and `outcomes` alone, which say what they mean. Keys are whole numbers, and stand in the text: as
-parameters, hundreds of them would be quoted one by one and put there all the same.
+For `claims`, `outcomes` and `cleanup` alone, which say what they mean. Keys are whole numbers, and stand in
+the text: as parameters, hundreds of them would be quoted one by one and put there all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils import timezone
 from .. import ages
 from ..conf import conf
 from ..enums import HOLD, OPEN, STATUS
-from ..models import Attachment, Email, Log, Worker
+from ..models import Addressee, Attachment, Email, Log, Worker
 from .lanes import Lane
 
 TABLE, LINKS = Email._meta.db_table, Attachment.emails.through._meta.db_table
@@ -136,6 +136,20 @@ def mark_and_log_sent(pks: Collection[int], alias: str, worker: Worker, now: dat
         f"{_log_sent('sent', connection)}",
         (moment, me, moment, alias),
     )
+
+
+def delete(pks: Collection[int], using: str) -> None:
+    """Delete emails, and what of our own refers to them."""
+    if not pks:
+        return
+    keys, values = _listed(pks), tuple[int, ...]()
+    if connections[using].vendor == "sqlite":
+        # Python keeps the last 128 statements, with what SQLite has made of them: let it be the same ones.
+        keys, values = ", ".join(["%s"] * len(pks)), tuple(pks)
+    with connections[using].cursor() as cursor:
+        for table in (Log._meta.db_table, Addressee._meta.db_table, LINKS):
+            cursor.execute(f"DELETE FROM {table} WHERE email_id IN ({keys})", values)
+        cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({keys})", values)
 
 
 # --- their parts ------------------------------------------------------------------------------------

@@ -94,11 +94,11 @@ class ConnectionHandler(threading.local):
         self._held[alias] = held
         return held.use()
 
-    def again(self, alias: str) -> BaseEmailBackend | None:
-        """Return the backend that a mail is going by, for one more right behind it; None where another
-        connection is to be used, or another thread is to have this one."""
+    def again(self, alias: str) -> Held | None:
+        """Return the connection that a mail is going by, if one more may `use` it right behind; None where
+        another is to be used, or another thread is to have this one."""
         held = self._held.get(alias)
-        return held.use() if held is not None and not held.is_shared and held.may_go_on() else None
+        return held if held is not None and not held.is_shared and held.may_go_on() else None
 
     def share(self, shared: Shared) -> None:
         """Let this thread share connections with others, where a backend may have few."""

@@ -1,8 +1,8 @@
 """The attempts of one sending thread, one after the other over its open connections.
 
 Where an SMTP server takes several commands at once, the envelope of the next mail goes with the content of
-this one (RFC 2920, section 3.1). So a mail takes one round trip and not two. The next mail counts as in
-flight from then on, while the server cannot have taken it before it has its content.
+this one (RFC 2920, section 3.1). So a mail takes one round trip and not two. The server cannot have taken the
+next mail before it has its content, so until then that can be given back.
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ class Courier:
         job = self._upcoming() if server.has_extn("pipelining") else None
         if job is None or job.alias != self._alias:
             return b""
-        backend = connections.again(job.alias)
-        if backend is None or not smtp.hears_each_answer(backend) or backend.connection is not server:
+        held = connections.again(job.alias)
+        if held is None or not smtp.hears_each_answer(held.backend) or held.backend.connection is not server:
             return b""
-        self._begun = begin(job, backend, server)
-        return self._begun.dialogue.say() if self._begun else b""
+        self._begun = begin(job, held.backend, server)
+        if self._begun is None:
+            return b""
+        held.use()
+        return self._begun.dialogue.next_group()

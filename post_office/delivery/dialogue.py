@@ -58,11 +58,11 @@ class Dialogue:
             SMTPServerDisconnected: There is none, or none that could be understood.
         """
         if not self._unheard:
-            self.server.send(self.say())
+            self.server.send(self.next_group())
         self._unheard -= 1
         return reply(self.server)
 
-    def say(self) -> bytes:
+    def next_group(self) -> bytes:
         """Return the next commands, for a caller who says them; the next replies are then to these."""
         group = next(self._groups)
         self._unheard = len(group)

@@ -244,6 +244,16 @@ def test_files_are_not_read_while_a_server_waits_for_another_mail(
     assert (server.connections, server.resets) == (1, 0)
 
 
+def test_what_is_not_begun_counts_once_for_its_connection(configure: Any, attached: Attachment) -> None:
+    with SMTPServer() as server:
+        configure(server, MAX_MESSAGES=3)
+        recipients = (ANN, BOB, EVE)
+        results = Thread(job(ANN), job(BOB, [attached]), job(EVE)).attempt_all()
+        assert results == [TOOK_IT[recipient] for recipient in recipients]
+        assert server.connections == 1
+        connections.close()
+
+
 def test_a_mail_that_cannot_be_begun_fails_in_its_own_time(server: SMTPServer) -> None:
     broken = job(BOB)
     broken.parts.to[:] = ["a@b.example, c@d.example"]
